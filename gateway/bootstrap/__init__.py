@@ -1,0 +1,1 @@
+"""Alone knows every room, and wires them: settings, assembly, serve, demo."""

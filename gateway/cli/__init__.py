@@ -1,0 +1,1 @@
+"""Parses arguments and calls one function of bootstrap."""

@@ -1,0 +1,1 @@
+"""Who acts: Redis. Scripts, the pipelined channel, holds, keys, the embedded Valkey."""

@@ -1,0 +1,1 @@
+"""Who asks: replay, plan, report, calibrate. Arrives with the issues that need it."""

@@ -1,0 +1,1 @@
+"""Who acts: metrics, logs, usage records."""
