@@ -36,3 +36,7 @@ class Reply(Protocol):
     async def end(self) -> None:
         """Finish a stream."""
         ...
+
+    def abort(self) -> None:
+        """Break off a stream that can not be finished, so that the caller sees it is incomplete (no event is added)."""
+        ...
