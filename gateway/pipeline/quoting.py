@@ -1,0 +1,66 @@
+"""What this request would cost on each member: count, expect, price."""
+
+from __future__ import annotations
+
+from gateway.domain.call import ModelCall
+from gateway.domain.catalog import Member, ServedModel
+from gateway.domain.route import Quote
+from gateway.domain.usage import TokenUsage
+from gateway.metering.estimate import InputEstimator
+from gateway.metering.lengths import OutputLengths
+from gateway.metering.pricing import marginal, rated
+from gateway.ports.counter import Count
+
+HOLD_QUANTILE = 0.98  # a hold without the caller's own bound covers this share of answers seen; see decision 0003
+
+
+class Quoter:
+    """Builds one quote per member of a served model."""
+
+    def __init__(self, *, estimator: InputEstimator, lengths: OutputLengths) -> None:
+        self._estimator = estimator
+        self._lengths = lengths
+
+    async def quotes(self, call: ModelCall, model: ServedModel, key_id: str) -> tuple[Quote, ...]:
+        """In the order of the model's members. Awaits only where a large text is counted in a thread."""
+        quotes = []
+        for member in model.members:
+            count = self._estimator.estimate(call, member.encoding, member.name)
+            if not isinstance(count, Count):
+                count = await count
+            quotes.append(self._quote(call, model, member, key_id, count))
+        return tuple(quotes)
+
+    def _quote(self, call: ModelCall, model: ServedModel, member: Member, key_id: str, count: Count) -> Quote:
+        greatest = output_bound(call, member, count.tokens)
+        expected = held = 0
+        if greatest:
+            expected = self._lengths.expected(model.name, key_id, greatest)
+            held = greatest
+            if call.output_tokens_max is None:
+                held = self._lengths.quantile(model.name, key_id, HOLD_QUANTILE, greatest)
+        likely = TokenUsage(input_tokens=count.tokens, output_tokens=expected)
+        most = TokenUsage(input_tokens=count.tokens, output_tokens=held)
+        return Quote(
+            member=member,
+            input_tokens=count.tokens,
+            input_exact=count.exact,
+            output_tokens_expected=expected,
+            output_tokens_max=greatest,
+            expected=marginal(member.rates, likely),
+            rated=rated(member.rates, likely),
+            greatest=rated(member.rates, most),
+            prompt=rated(member.rates, TokenUsage(input_tokens=count.tokens)),
+        )
+
+
+def output_bound(call: ModelCall, member: Member, input_tokens: int) -> int:
+    """The most output tokens this call can produce there, all choices together. 0 for calls without output."""
+    if call.kind == "embedding":
+        return 0
+    bound = member.output_tokens_max
+    if call.output_tokens_max is not None:
+        bound = min(bound, call.output_tokens_max)
+    if member.context_tokens_max is not None:
+        bound = min(bound, max(1, member.context_tokens_max - input_tokens))
+    return max(1, bound) * call.choices

@@ -1,0 +1,125 @@
+"""The state of one request while it walks through the house, and of each attempt on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.dialects.openai import StreamReader
+from gateway.domain.amounts import NOTHING, Amounts, Unit
+from gateway.domain.bill import Bill
+from gateway.domain.budgets import Hold
+from gateway.domain.call import ModelCall
+from gateway.domain.catalog import Member, Snapshot
+from gateway.domain.faults import BackendFailed, FailureKind
+from gateway.domain.record import AttemptRecord, AttemptResult, Outcome, UsageRecord
+from gateway.domain.refusal import Refusal, RefusalCode
+from gateway.domain.route import Choice, RouteAsk
+from gateway.domain.usage import TokenUsage
+from gateway.metering.attribution import Mark
+from gateway.pipeline.headers import bill_of
+from gateway.pipeline.incoming import Incoming
+from gateway.policy.router import Ticket
+from gateway.ports import Reply
+
+
+@dataclass(slots=True)
+class Walk:
+    """One request. The record is filled on the way and written once, when every attempt is closed."""
+
+    incoming: Incoming
+    reply: Reply
+    snapshot: Snapshot
+    record: UsageRecord
+    root: str
+    call: ModelCall = field(init=False)  # set once parsed; no attempt exists before
+    ask: RouteAsk = field(init=False)
+    request_booked: bool = False  # an attempt's hold already carries `requests=1`
+    closings: list[asyncio.Task[Any]] = field(default_factory=list)
+    last_attempt: Attempt | None = None
+    client_left: bool = False
+    booked_before: Amounts = NOTHING  # rated cost of earlier attempts that may have been billed
+
+    def bill(self, member: Member, rated: Amounts, hold: Hold) -> Bill:
+        """What the caller is told: this attempt, the lost ones before it, and the session's total so far."""
+        total = rated + self.booked_before
+        return bill_of(self.incoming.identity, member, total, session_total(hold, total))
+
+    def since_accepted_ms(self, now: float) -> float:
+        """Milliseconds from acceptance to `now` (monotonic seconds)."""
+        return (now - self.incoming.accepted) * 1_000
+
+    def end(self, outcome: Outcome, status: int) -> None:
+        """Say how the request ended."""
+        self.record.outcome = outcome
+        self.record.status = status
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One attempt on one member: its hold, its place in the router's and the books' counts, and what came of it."""
+
+    hold: Hold
+    choice: Choice
+    ticket: Ticket
+    mark: Mark
+    record: AttemptRecord
+    started: float
+    sent: bool = False
+    reader: StreamReader | None = None
+    first_token: float | None = None
+    last_token: float | None = None
+    usage: TokenUsage | None = None  # sane and reported by the backend
+    output_texts: tuple[str, ...] = ()  # to be counted when no usage came
+    rated: Amounts | None = None
+    failure: FailureKind | None = None
+    retry_after_s: float | None = None
+    result: AttemptResult = AttemptResult.UNSENT
+    complete: bool = False
+    closed: bool = False
+
+    def failed(self, fault: BackendFailed) -> None:
+        """Remember an upstream's failure; what was sent and got no answer may have been billed."""
+        self.failure = fault.kind
+        self.retry_after_s = fault.retry_after_s
+        self.record.status = fault.status
+        self.record.error = f"{fault.kind}: {fault.message}"
+        if self.result is AttemptResult.UNSENT and fault.sent:
+            self.result = AttemptResult.UNKNOWN
+
+
+def session_total(hold: Hold, rated: Amounts) -> int | None:
+    """The session's dollars up to the reserve, plus this request; None for a call outside any session."""
+    for balance in hold.balances:
+        if balance.counter.key.startswith("session:"):
+            return balance.spent.get(Unit.USD_NANOS, 0) + rated.usd_nanos
+    return None
+
+
+UPSTREAM_STATUS = {
+    401: FailureKind.AUTH,
+    403: FailureKind.AUTH,
+    429: FailureKind.RATE_LIMITED,
+    503: FailureKind.OVERLOADED,
+}
+
+
+def failure_of(status: int) -> FailureKind:
+    """What an upstream's error status means to us."""
+    if status in UPSTREAM_STATUS:
+        return UPSTREAM_STATUS[status]
+    return FailureKind.SERVER if status >= 500 else FailureKind.REJECTED
+
+
+def refusal_for(attempt: Attempt) -> Refusal:
+    """What the caller hears when the last attempt failed before a byte went down."""
+    timed_out = attempt.failure is FailureKind.TIMEOUT
+    where = f"{attempt.record.backend} ({attempt.failure})"
+    if attempt.failure is FailureKind.AUTH:
+        where = f"{attempt.record.backend}: it refused the gateway's own credentials; its operator must mend them"
+    return Refusal(
+        code=RefusalCode.UPSTREAM_TIMEOUT if timed_out else RefusalCode.UPSTREAM_ERROR,
+        message=f"No backend could answer; the last one tried was {where}.",
+        retry_after_s=attempt.retry_after_s,
+    )
