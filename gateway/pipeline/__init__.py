@@ -2,7 +2,8 @@
 
 Knows ports, never the rooms behind them.
 
-pipeline   the flow                      walk       the state of one request and its attempts
+pipeline   the flow up to the attempts   attempts   reserve, send, relay, close, and again
+walk       the state of one request      draining   reading on after the caller left
 quoting    count, expect, price          asking     route and counters to one reserve
 relay      from upstream to caller       closing    price, settle, learn
 recording  the usage record              refusing   what stood in the way, in words

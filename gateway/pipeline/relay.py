@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from gateway.dialects import openai
 from gateway.domain.bill import Bill
 from gateway.domain.catalog import Member
@@ -10,6 +12,7 @@ from gateway.domain.record import AttemptResult, Outcome
 from gateway.domain.usage import Basis, TokenUsage
 from gateway.metering.estimate import InputEstimator
 from gateway.metering.pricing import rated
+from gateway.pipeline.aftercare import Aftercare
 from gateway.pipeline.closing import sane
 from gateway.pipeline.headers import Headers, cost_headers, estimate_headers, limit_headers
 from gateway.pipeline.walk import Attempt, Walk
@@ -22,7 +25,10 @@ PASSED_DOWN = ("content-type", "retry-after")
 class Relay:
     """Carries answers. Raises BackendFailed while another candidate may be tried, ClientGone when the caller left."""
 
-    def __init__(self, *, clock: Clock, ledger: Ledger, router: Router, estimator: InputEstimator) -> None:
+    def __init__(
+        self, *, clock: Clock, ledger: Ledger, router: Router, estimator: InputEstimator, aftercare: Aftercare
+    ) -> None:
+        self._aftercare = aftercare
         self._router = router
         self._clock = clock
         self._ledger = ledger
@@ -31,7 +37,7 @@ class Relay:
     async def whole(self, walk: Walk, attempt: Attempt, answer: Answer) -> None:
         """A JSON answer: read whole, priced, then sent. Until then it may be asked of another candidate."""
         call, member = walk.call, attempt.choice.quote.member
-        raw = await answer.body(walk.snapshot.limits.answer_bytes)
+        raw = await self._body(walk, attempt, answer)
         now = self._clock.monotonic()
         attempt.first_token = attempt.last_token = now
         facts = openai.read_answer(call.kind, raw)
@@ -48,6 +54,14 @@ class Relay:
         headers = self._headers(walk, attempt, answer, now) + cost_headers(bill)
         walk.end(Outcome.SERVED, 200)
         await walk.reply.send(200, headers, body)
+
+    async def _body(self, walk: Walk, attempt: Attempt, answer: Answer) -> bytes:
+        """The whole body; of a backend that is drained it is read on even when the caller leaves."""
+        reading = answer.body(walk.snapshot.limits.answer_bytes)
+        if walk.snapshot.backends[attempt.record.backend].on_disconnect != "drain":
+            return await reading
+        attempt.body_task = self._aftercare.spawn(reading)
+        return await asyncio.shield(attempt.body_task)
 
     async def stream(self, walk: Walk, attempt: Attempt, answer: Answer) -> None:
         """Server-sent events: begun with the first bytes, each chunk passed on before the next is read."""

@@ -78,6 +78,8 @@ class Attempt:
     result: AttemptResult = AttemptResult.UNSENT
     complete: bool = False
     closed: bool = False
+    draining: bool = False  # the client left, and the answer is read on in aftercare
+    body_task: asyncio.Task[bytes] | None = None  # a whole answer of a backend that is drained
 
     def failed(self, fault: BackendFailed) -> None:
         """Remember an upstream's failure; what was sent and got no answer may have been billed."""
