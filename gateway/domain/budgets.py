@@ -85,7 +85,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One reserve: hold the first candidate whose every limit fits, or none. `root` is the slot tag."""
+    """One reserve: hold the first candidate whose every limit fits, or none.
+
+    root: the slot tag. key_id: whose request it is; only that key's callers find its summary again.
+    """
 
     root: str
     request_id: str
@@ -93,6 +96,7 @@ class Ask:
     candidates: tuple[Candidate, ...]  # 1 to 3
     watermark: Amounts  # charged if the lease expires: the prompt's cost
     lease_ms: int
+    key_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,7 @@ class Hold:
     attempt: int
     index: int  # which candidate
     candidate: Candidate
+    key_id: str
     balances: tuple[Balance, ...] = ()
 
 
@@ -125,7 +130,7 @@ class Denial:
     limit: int
     spent: int
     held: int
-    asked: int
+    asked: int | None  # None: this member's amount in that unit is unknown, and a limit is on it
 
 
 @dataclass(frozen=True, slots=True)
