@@ -27,7 +27,7 @@ class CountedText:
     extra_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class ModelCall:
     """One parsed request. `body` is the caller's JSON and is never changed in place.
 

@@ -41,3 +41,11 @@ class TokenUsage:
 
 
 NO_USAGE = TokenUsage()
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Tokens of some texts. exact: by the tokenizer itself; otherwise an upper-leaning estimate (see the counter)."""
+
+    tokens: int
+    exact: bool

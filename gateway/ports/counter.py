@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.domain.usage import Count
 
-@dataclass(frozen=True, slots=True)
-class Count:
-    """Tokens of some texts. exact: by the tokenizer itself; otherwise an upper-leaning estimate (see the counter)."""
-
-    tokens: int
-    exact: bool
+__all__ = ["Count", "TokenCounter"]
 
 
 class TokenCounter(Protocol):
