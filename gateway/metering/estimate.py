@@ -1,0 +1,120 @@
+"""How many input tokens a call is, on each member, before it is sent; and how many an answer was, if nobody says.
+
+A member with an OpenAI encoding is counted exactly; any other by o200k_base times what was learned of it.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.domain.call import ModelCall
+from gateway.domain.usage import Count
+from gateway.metering.ratios import Ratios
+from gateway.metering.scripts import Script, script_of
+
+YARDSTICK = "o200k_base"  # within 1-2 % of every open model's own count on English, so the best thing to scale
+NOT_TEXT = frozenset({"vision", "audio"})  # needs whose tokens are by rule, not counted
+
+
+class TextCounter(Protocol):
+    """What we need of a counter; `ports.TokenCounter` is one."""
+
+    def count(self, texts: Sequence[str], encoding: str) -> Count | Awaitable[Count]:
+        """Sum over `texts`, at once or by a thread."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What a call is to any tokenizer: text tokens by one encoding, and what the dialect's rule adds to them."""
+
+    counted: Count
+    overhead: int
+    messages: int
+    script: Script
+    given_ids: int
+    only_text: bool
+
+
+class InputEstimator:
+    """Counts a call once and answers for each member; what it found lives as long as the call."""
+
+    def __init__(self, counter: TextCounter, ratios: Ratios):
+        self._counter = counter
+        self._ratios = ratios
+        self._found: dict[tuple[int, str], tuple[weakref.ref[ModelCall], Features]] = {}
+
+    def estimate(self, call: ModelCall, encoding: str | None, member: str) -> Count | Awaitable[Count]:
+        """Input tokens of `call` on `member`: at once when its texts are small or known, else awaitable.
+
+        exact: by the member's own OpenAI `encoding`, and nothing in the call is estimated by rule.
+        """
+        by = encoding or YARDSTICK
+        found = self._found.get((id(call), by))
+        if found is not None:
+            return self._on(member, encoding, found[1])
+        counted = self._counter.count([part.text for part in call.texts], by)
+        if isinstance(counted, Count):
+            return self._on(member, encoding, self._remember(call, by, counted))
+        return self._later(call, encoding, member, counted)
+
+    def learn(self, member: str, call: ModelCall, reported: int) -> None:
+        """What `member` says the call took. A call not of text alone, or estimated, teaches nothing."""
+        found = self._found.get((id(call), YARDSTICK))
+        if found is None or not found[1].only_text or not found[1].counted.exact:
+            return
+        seen = found[1]
+        self._ratios.learn(
+            member,
+            seen.script,
+            counted=seen.counted.tokens,
+            overhead=seen.overhead,
+            messages=seen.messages,
+            reported=reported - seen.given_ids,
+        )
+
+    def count_output(self, texts: Sequence[str], encoding: str | None, member: str) -> Count | Awaitable[Count]:
+        """Output tokens of relayed text, for when the backend reported none."""
+        counted = self._counter.count(texts, encoding or YARDSTICK)
+        if isinstance(counted, Count):
+            return self._output(texts, encoding, member, counted)
+        return self._output_later(texts, encoding, member, counted)
+
+    async def _later(self, call: ModelCall, encoding: str | None, member: str, counted: Awaitable[Count]) -> Count:
+        return self._on(member, encoding, self._remember(call, encoding or YARDSTICK, await counted))
+
+    async def _output_later(
+        self, texts: Sequence[str], encoding: str | None, member: str, counted: Awaitable[Count]
+    ) -> Count:
+        return self._output(texts, encoding, member, await counted)
+
+    def _output(self, texts: Sequence[str], encoding: str | None, member: str, counted: Count) -> Count:
+        if encoding is not None:
+            return counted
+        return Count(self._ratios.text_tokens(member, script_of(texts), counted.tokens), exact=False)
+
+    def _on(self, member: str, encoding: str | None, seen: Features) -> Count:
+        if encoding is not None:
+            tokens = seen.counted.tokens + seen.overhead + seen.given_ids
+            return Count(tokens, exact=seen.counted.exact and seen.only_text)
+        tokens = self._ratios.tokens(
+            member, seen.script, counted=seen.counted.tokens, overhead=seen.overhead, messages=seen.messages
+        )
+        return Count(tokens + seen.given_ids, exact=False)
+
+    def _remember(self, call: ModelCall, by: str, counted: Count) -> Features:
+        features = Features(
+            counted=counted,
+            overhead=call.fixed_tokens + sum(part.extra_tokens for part in call.texts),
+            messages=len(call.texts),
+            script=script_of([part.text for part in call.texts]),
+            given_ids=call.token_ids,
+            only_text=not call.needs & NOT_TEXT,
+        )
+        key = (id(call), by)
+        # The id is free for another call only after this one is gone, and then the entry is gone with it.
+        self._found[key] = (weakref.ref(call, lambda _: self._found.pop(key, None)), features)
+        return features
