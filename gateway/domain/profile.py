@@ -43,7 +43,9 @@ class Rates:
     carbon: micrograms per kilojoule of facility energy, i.e. g/kWh * 1e6 / 3600; None if the grid is unknown.
     embodied_ug_per_busy_s: embodied carbon per second of the whole deployment; goes to attributed only.
     idle_mw, active_mw: milliwatts at the facility boundary; None where power is unknown (closed APIs).
-    usd_picos_per_s: capacity cost of the deployment (0 on an API); attributed uses it.
+    usd_picos_per_s: what the deployment costs per second while anyone is in flight beside their tokens' energy:
+    capacity and the active floor's electricity (0 on an API); attributed uses it. usd_picos_per_idle_s: the same while
+    nobody is: capacity and idle electricity.
     energy_tier: A (measured here and now) to E (order of magnitude).
     """
 
@@ -60,3 +62,4 @@ class Rates:
     energy_factor90: float
     zone: str | None
     fictional: bool = False
+    usd_picos_per_idle_s: int = 0
