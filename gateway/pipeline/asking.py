@@ -26,6 +26,7 @@ def ask_of(walk: Walk, route: Route, attempt: int, counters: tuple[Counter, ...]
         candidates=tuple(candidate_of(choice, requests, counters) for choice in choices),
         watermark=counted_as(choices[0].quote.prompt, requests),
         lease_ms=total_ms + LEASE_MARGIN_MS,
+        key_id=walk.incoming.identity.key_id,
     )
 
 

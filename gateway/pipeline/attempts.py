@@ -116,7 +116,7 @@ class Attempts:
 
     async def _give_back(self, ask: Ask) -> None:
         """Nothing was sent. If this fails too, the lease expires and charges its watermark (and says so)."""
-        orphan = Hold(ask.root, ask.request_id, ask.attempt, 0, ask.candidates[0])
+        orphan = Hold(ask.root, ask.request_id, ask.attempt, 0, ask.candidates[0], ask.key_id)
         with contextlib.suppress(LedgerUnavailable):
             await self._ledger.release(orphan, "unsent")
 

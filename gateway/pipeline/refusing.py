@@ -84,7 +84,9 @@ def refusal_of_denial(denial: Denial, identity: Identity, now_ms: int) -> Refusa
     return Refusal(RefusalCode.BUDGET_EXHAUSTED, message, param=counter.name, budget_status=identity.budget_status)
 
 
-def amount_text(unit: Unit, value: int) -> str:
-    """An amount for a person: `$0.25`, `12.5 Wh`."""
+def amount_text(unit: Unit, value: int | None) -> str:
+    """An amount for a person: `$0.25`, `12.5 Wh`; a member whose energy nobody knows has an unknown amount."""
+    if value is None:
+        return "an unknown amount"
     before, per_unit, after = WORDS[unit]
     return f"{before}{decimal_text(value, per_unit)}{after}"
