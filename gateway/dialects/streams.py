@@ -1,0 +1,195 @@
+"""Reads a stream while it passes: usage, cost, the end mark; changes only the bytes that `include_usage` is about.
+
+Every byte that is not about usage passes as it came. An incomplete event is passed on at once as far as it can not
+turn out to be about usage; nothing else waits.
+
+    event                                    caller asked for usage          caller did not
+    usage, no choices                        cost added to the usage object  hidden
+    usage beside choices (finish chunk)      cost added to the usage object  as it came
+    `"usage": null` at the top level         as it came                      that field removed
+    any other                                as it came                      as it came
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from gateway.dialects.answers import choice_text
+from gateway.dialects.members import member_span
+from gateway.dialects.sse import LINE_BYTES_MAX, EventSplitter, data_of
+from gateway.dialects.usage import read_usage, with_price
+from gateway.domain.bill import Bill
+from gateway.domain.call import CallKind
+from gateway.domain.usage import TokenUsage
+
+_USAGE_MARK = b'"usage"'  # inside a JSON string its quotes would be escaped, so this is a key, or the whole string
+_ERROR_MARK = b'"error"'
+_DONE = b"[DONE]"
+_WHOLE_EVENT = (b"}\n\n", b"}\r\n\r\n")  # not just the empty line: three LF in a row end one event and begin another
+_NULL_AT_THE_END = re.compile(rb',"usage":null\}(?=[\r\n]{2,4}\Z)')
+_HAS_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*[^\]\s]')
+# Where the usage field begins, or may yet begin when more bytes come.
+_MAYBE_USAGE = re.compile(rb'[,{]\s*(?:"usage"|"usage\Z|"usag\Z|"usa\Z|"us\Z|"u\Z|"\Z|\Z)')
+
+
+class StreamReader:
+    """One stream's reader: `feed` each chunk, then `finish`. `bill` prices a usage and must not depend on when it is
+
+    called; it is asked once per event that carries usage, and only if the caller wants usage.
+
+    usage: what the last usage object said, None if none came or the last was not sane. complete: `[DONE]` was seen.
+    first_token: some content was seen. failed: an error event was seen. kept_whole: `output_texts` sees it all.
+    """
+
+    def __init__(
+        self,
+        kind: CallKind,
+        *,
+        wants_usage: bool,
+        bill: Callable[[TokenUsage], Bill | None],
+        keep_bytes: int,
+    ) -> None:
+        self.usage: TokenUsage | None = None
+        self.complete = False
+        self.first_token = False
+        self.failed = False
+        self.kept_whole = True
+        self._kind = kind
+        self._wants_usage = wants_usage
+        self._bill = bill
+        self._keep_left = keep_bytes
+        self._kept: list[bytes] = []
+        self._splitter = EventSplitter()
+        self._passed = 0  # bytes of the incomplete event that went down already
+        self._hidden = False  # whether the last event was, for the LF that may follow its CR
+        self._between_events = True
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take what arrived; returns what may go down now. Raises BackendFailed for lines or events above their cap."""
+        if not chunk:
+            return b""
+        self._keep(chunk)
+        if (
+            self.first_token
+            and self._between_events
+            and chunk.endswith(_WHOLE_EVENT)
+            and _USAGE_MARK not in chunk
+            and _DONE not in chunk
+            and _ERROR_MARK not in chunk
+            and len(chunk) < LINE_BYTES_MAX
+        ):
+            return chunk
+        return self._feed_slowly(chunk)
+
+    def _feed_slowly(self, chunk: bytes) -> bytes:
+        out = [self._event(event) for event in self._splitter.push(chunk)]
+        out.append(self._beginning_of_next())
+        self._between_events = not self._splitter.tail and not chunk.endswith(b"\r")
+        passed = b"".join(out)
+        return chunk if passed == chunk else passed
+
+    def finish(self) -> bytes:
+        """The stream ended. What is left of it goes down: an event without its empty line is read as if it had one."""
+        tail = bytes(self._splitter.tail)
+        self._splitter.tail.clear()
+        return self._event(tail) if tail else b""
+
+    def output_texts(self) -> tuple[str, ...]:
+        """What was said, one text per choice, from the bytes kept; for counting when no usage came."""
+        said: dict[int, list[str]] = {}
+        splitter = EventSplitter()
+        events = [*splitter.push(b"".join(self._kept)), bytes(splitter.tail)]
+        for event in events:
+            for choice in _choices(_parsed(event)):
+                index = choice.get("index")
+                said.setdefault(index if type(index) is int else 0, []).append(choice_text(choice))
+        return tuple("".join(pieces) for _, pieces in sorted(said.items()))
+
+    def _keep(self, chunk: bytes) -> None:
+        if self.kept_whole:
+            self.kept_whole = len(chunk) <= self._keep_left
+            self._kept.append(chunk if self.kept_whole else chunk[: self._keep_left])
+            self._keep_left -= len(chunk)
+
+    def _event(self, event: bytes) -> bytes:
+        """What of a complete event still has to go down."""
+        if event == b"\n":
+            return b"" if self._hidden else event
+        if not self.first_token or _DONE in event or _ERROR_MARK in event:
+            self._look(event)
+        passes = self._about_usage(event) if _USAGE_MARK in event else event
+        self._hidden = not passes
+        rest, self._passed = passes[self._passed :], 0
+        return rest
+
+    def _beginning_of_next(self) -> bytes:
+        """As much of the incomplete event as can not turn out to be about usage."""
+        tail = self._splitter.tail
+        if not tail or not (self._wants_usage or _HAS_CHOICES.search(tail)):
+            return b""
+        doubt = _MAYBE_USAGE.search(tail, self._passed)
+        end = doubt.start() if doubt else len(tail)
+        begun, self._passed = bytes(tail[self._passed : end]), end
+        return begun
+
+    def _look(self, event: bytes) -> None:
+        """The signs that matter in a few events only, so that the others need not be parsed."""
+        if data_of(event).strip() == _DONE:
+            self.complete = True
+            return
+        parsed = _parsed(event)
+        self.failed = self.failed or bool(parsed.get("error"))
+        self.first_token = self.first_token or any(choice_text(choice) for choice in _choices(parsed))
+
+    def _about_usage(self, event: bytes) -> bytes:
+        """What an event with a usage field becomes."""
+        if not self._wants_usage:
+            at_the_end = _NULL_AT_THE_END.search(event)
+            if at_the_end and event.count(_USAGE_MARK) == 1:
+                return event[: at_the_end.start()] + event[at_the_end.end() - 1 :]
+        data = data_of(event)
+        parsed = _parsed(event)
+        if "usage" not in parsed:
+            return event
+        reported = parsed["usage"]
+        if isinstance(reported, dict):
+            self.usage = read_usage(self._kind, reported)
+            if self._wants_usage:
+                return self._priced(event, data, reported)
+            return event if parsed.get("choices") or _HAS_CHOICES.search(event) else b""
+        if reported is None and not self._wants_usage:
+            return _without_member(event, data)
+        return event
+
+    def _priced(self, event: bytes, data: bytes, reported: dict[str, Any]) -> bytes:
+        bill = None if self.usage is None else self._bill(self.usage)
+        span = member_span(data, "usage")
+        if bill is None or span is None:
+            return event
+        priced = orjson.dumps(with_price(reported, bill))
+        return event.replace(data, data[: span.value_start] + priced + data[span.end :], 1)
+
+
+def _without_member(event: bytes, data: bytes) -> bytes:
+    span = member_span(data, "usage")
+    if span is None:
+        return event
+    return event.replace(data, data[: span.cut_start] + data[span.cut_end :], 1)
+
+
+def _parsed(event: bytes) -> dict[str, Any]:
+    """An event's JSON object; empty for anything else, which then just passes."""
+    try:
+        parsed = orjson.loads(data_of(event))
+    except orjson.JSONDecodeError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _choices(parsed: dict[str, Any]) -> list[dict[str, Any]]:
+    choices = parsed.get("choices")
+    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
