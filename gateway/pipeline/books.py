@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-from gateway.domain.amounts import Amounts
 from gateway.domain.catalog import Member
 from gateway.metering.attribution import Accumulator, Base, Mark
 
 
 class Books:
-    """Accumulators by backend. They outlive a reload: attempts in flight keep the rates they arrived under."""
+    """Accumulators by backend. They outlive a reload, which may change what a backend draws.
 
-    def __init__(self, *, accumulator: Callable[[Member], Accumulator]) -> None:
-        self._new = accumulator
+    Members of one backend share its power: the first one used speaks for it.
+    """
+
+    def __init__(self) -> None:
         self._by_backend: dict[str, Accumulator] = {}
+        self._speakers: dict[str, Member] = {}
 
     def arrive(self, member: Member, now: float) -> Mark:
         """An attempt is being sent to the member's backend."""
         book = self._by_backend.get(member.backend)
         if book is None:
-            book = self._by_backend[member.backend] = self._new(member)
+            book = self._by_backend[member.backend] = Accumulator(member.rates, now)
+            self._speakers[member.backend] = member
+        elif (speaker := self._speakers[member.backend]) is not member and speaker.name == member.name:
+            book.reprice(member.rates, now)  # a reload gave it other numbers
+            self._speakers[member.backend] = member
         return book.arrive(now)
 
     def depart(self, member: Member, mark: Mark, now: float) -> Base:
@@ -30,8 +36,3 @@ class Books:
     def backends(self) -> Iterable[tuple[str, Accumulator]]:
         """For metrics: idle energy and modelled power of each backend used so far."""
         return self._by_backend.items()
-
-
-def attributed(marginal: Amounts, base: Base) -> Amounts:
-    """Marginal plus the share of what was spent for everyone in flight. Unknown stays unknown."""
-    return marginal + Amounts(usd_nanos=base.usd_nanos, energy_mj=base.energy_mj, carbon_ug=base.carbon_ug)

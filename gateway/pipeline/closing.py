@@ -10,12 +10,11 @@ from gateway.domain.call import ModelCall
 from gateway.domain.faults import FailureKind, LedgerUnavailable
 from gateway.domain.record import AttemptResult
 from gateway.domain.usage import NO_USAGE, Basis, TokenUsage
-from gateway.metering.attribution import Base
+from gateway.metering.attribution import Base, attributed
 from gateway.metering.estimate import InputEstimator
 from gateway.metering.lengths import OutputLengths
 from gateway.metering.pricing import marginal, rated
 from gateway.pipeline.asking import counted_as
-from gateway.pipeline.books import attributed
 from gateway.pipeline.walk import Attempt, Walk
 from gateway.policy.router import Router
 from gateway.ports import Count, Ledger

@@ -49,8 +49,8 @@ class Quoter:
             output_tokens_max=greatest,
             expected=marginal(member.rates, likely),
             rated=rated(member.rates, likely),
-            greatest=rated(member.rates, most),
-            prompt=rated(member.rates, TokenUsage(input_tokens=count.tokens)),
+            greatest=rated(member.rates, most, up=True),
+            prompt=rated(member.rates, TokenUsage(input_tokens=count.tokens), up=True),
         )
 
 

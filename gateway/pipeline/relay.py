@@ -88,15 +88,19 @@ class Relay:
     async def _finish(self, walk: Walk, attempt: Attempt, answer: Answer, reader: openai.StreamReader) -> None:
         tail = reader.finish()
         attempt.usage = sane(reader.usage, walk.call, attempt.choice.quote.output_tokens_max)
-        attempt.complete = reader.complete or attempt.usage is not None
+        attempt.complete = reader.complete or reader.failed or attempt.usage is not None
         if not walk.reply.started:
             if not attempt.complete and not tail:
                 raise BackendFailed(FailureKind.PROTOCOL, "the stream ended before its first event", sent=True)
             await self._begin(walk, attempt, answer)
         if not attempt.complete:
             raise BackendFailed(FailureKind.PROTOCOL, "the stream ended without its terminator", sent=True)
-        attempt.result = AttemptResult.SERVED
-        walk.end(Outcome.SERVED, 200)
+        if reader.failed:  # an error event passed: it went down as it came, and what was said is charged
+            attempt.failure, attempt.result = FailureKind.SERVER, AttemptResult.BROKEN
+            walk.end(Outcome.INCOMPLETE, 200)
+        else:
+            attempt.result = AttemptResult.SERVED
+            walk.end(Outcome.SERVED, 200)
         if tail:
             await walk.reply.write(tail)
         await walk.reply.end()
