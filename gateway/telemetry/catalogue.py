@@ -135,6 +135,11 @@ BASELINE = Counter(
     ("model", "baseline"),
     NANOS_PER_USD,
 )
+INTERACTIONS = Counter(
+    "joulegate_interactions_total",
+    "Interactions begun: sessions seen for the first time, and requests that name none. Served requests only.",
+    ("model", "team"),
+)
 SLA = Counter(
     "joulegate_sla_requests_total",
     "Served requests by whether every bound of their SLA class was met.",

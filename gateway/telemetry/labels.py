@@ -42,3 +42,26 @@ class CappedNames:
             return OTHER
         self._names.add(raw)
         return raw
+
+
+class RecentSessions:
+    """Remembers sessions in two generations of at most `most` each, by hash: which are new, in bounded memory.
+
+    A session that rests while `most` others begin may be taken for a new one; so may one that moves to another replica.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._young: set[int] = set()
+        self._old: set[int] = set()
+
+    def is_new(self, team: str, session: str) -> bool:
+        """Whether this is the first we see of the session; remembers it."""
+        mark = hash((team, session))
+        if mark in self._young:
+            return False
+        new = mark not in self._old
+        if len(self._young) >= self._most:
+            self._old, self._young = self._young, set()
+        self._young.add(mark)
+        return new

@@ -26,12 +26,13 @@ from gateway.telemetry.accounts import Account
 from gateway.telemetry.budgets import budget_families
 from gateway.telemetry.catalogue import Labels
 from gateway.telemetry.histogram import Histogram
-from gateway.telemetry.labels import NONE, OTHER, CappedNames, DeclaredNames
+from gateway.telemetry.labels import NONE, OTHER, CappedNames, DeclaredNames, RecentSessions
 from gateway.telemetry.states import state_families
 from gateway.telemetry.views import Views
 
 TEAMS_MAX = 200  # distinct team labels of one process; later teams share "other"
 REASONS_MAX = 64  # distinct denial reasons; the server's set is closed, this is the belt
+SESSIONS_MAX = 20_000  # per generation; about 4 MB in all
 ROUTE_REASONS = {str(reason): str(reason) for reason in Reason}
 FAILURES = {str(kind): str(kind) for kind in FailureKind}
 REFUSALS = {str(code): str(code) for code in RefusalCode}
@@ -45,6 +46,7 @@ DENIED = frozenset(
         Outcome.UNAVAILABLE,
     }
 )
+REACHED = frozenset({Outcome.SERVED, Outcome.CLIENT_LEFT, Outcome.INCOMPLETE})
 WATCHED_DENIALS = (  # exposed as 0 from the start, so that the first one is seen as an increase
     RefusalCode.BUDGET_EXHAUSTED,
     RefusalCode.RATE_LIMIT_EXCEEDED,
@@ -69,9 +71,11 @@ class Metrics(Collector):
         self._teams = CappedNames(teams_max)
         self._reasons = CappedNames(REASONS_MAX)
         self._backend_of: dict[str, str] = {}
+        self._sessions = RecentSessions(SESSIONS_MAX)
         self._accounts: dict[Labels, Account] = {}
         self._requests: Tally[Labels] = Tally()
         self._baselines: Tally[Labels] = Tally()
+        self._interactions: Tally[Labels] = Tally()
         self._sla: Tally[Labels] = Tally()
         self._decisions: Tally[Labels] = Tally()
         self._upstream_errors: Tally[Labels] = Tally()
@@ -95,10 +99,9 @@ class Metrics(Collector):
         self._models.learn(snapshot.models)
         self._backends.learn(snapshot.backends)
         self._classes.learn(snapshot.classes)
-        for sla_class in snapshot.classes:
-            for backend in snapshot.backends:
-                for met in ("true", "false"):
-                    self._sla.setdefault((sla_class, backend, met), 0)
+        for backend in snapshot.backends:  # zeros, so that the first of each is seen as an increase
+            self._sla.update({(name, backend, met): 0 for name in snapshot.classes for met in ("true", "false")})
+            self._upstream_errors.update({(backend, kind): 0 for kind in FAILURES})
         self._backend_of.update(
             (member.name, member.backend) for model in snapshot.models.values() for member in model.members
         )
@@ -118,6 +121,8 @@ class Metrics(Collector):
         for member, reason in record.passed_over.items():
             self._decided(model, self._backend_of.get(member, ""), reason)
         self._timed(record, model, backend)
+        if record.outcome in REACHED and (record.session is None or self._sessions.is_new(record.team, record.session)):
+            self._interactions[model, team] += 1
         if record.sla_met is not None:
             sla_class = self._classes.label(record.sla_class)
             self._sla[sla_class, backend, "true" if record.sla_met else "false"] += 1
@@ -194,6 +199,7 @@ class Metrics(Collector):
         )
         yield rows.CARBON.family((labels, account.carbon_ug) for labels, account in accounts if account.carbon_known)
         yield rows.BASELINE.family(tuple(self._baselines.items()))
+        yield rows.INTERACTIONS.family(tuple(self._interactions.items()))
         yield rows.SLA.family(tuple(self._sla.items()))
         yield rows.DECISIONS.family(tuple(self._decisions.items()))
         yield rows.DENIALS.family(tuple(self._denials.items()))
