@@ -40,9 +40,10 @@ def base_of(encoding: str) -> str:
 
 def tiktoken_encoding(name: str) -> tiktoken.Encoding:
     """tiktoken's encoding `name`, built from the packaged file; takes about 0.3 s and 75 MiB, so call it once."""
+    base_of(name)  # refuses a name whose vocabulary is not packaged
     import tiktoken  # loaded late: not needed where the fast counter works
 
-    describe: Callable[[], dict[str, object]] = getattr(_descriptions(), base_of(name))
+    describe: Callable[[], dict[str, object]] = getattr(_descriptions(), name)
     return tiktoken.Encoding(**describe())  # type: ignore[arg-type]
 
 

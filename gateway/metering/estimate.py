@@ -16,7 +16,9 @@ from gateway.metering.ratios import Ratios
 from gateway.metering.scripts import Script, script_of
 
 YARDSTICK = "o200k_base"  # within 1-2 % of every open model's own count on English, so the best thing to scale
-NOT_TEXT = frozenset({"vision", "audio"})  # needs whose tokens are by rule, not counted
+BY_RULE = frozenset({"tools", "json", "vision", "audio"})  # their tokens follow a rule that leans up: not exact
+NOT_TEXT = frozenset({"vision", "audio"})  # and these say nothing of how a tokenizer splits text
+SCHEMAS = frozenset({"tools", "json"})  # most of what they add to a prompt is JSON
 
 
 class TextCounter(Protocol):
@@ -36,7 +38,8 @@ class Features:
     messages: int
     script: Script
     given_ids: int
-    only_text: bool
+    exact: bool
+    teaches: bool
 
 
 class InputEstimator:
@@ -46,6 +49,11 @@ class InputEstimator:
         self._counter = counter
         self._ratios = ratios
         self._found: dict[tuple[int, str], tuple[weakref.ref[ModelCall], Features]] = {}
+
+    @property
+    def calls_known(self) -> int:
+        """Calls in flight whose count is kept, one for each encoding."""
+        return len(self._found)
 
     def estimate(self, call: ModelCall, encoding: str | None, member: str) -> Count | Awaitable[Count]:
         """Input tokens of `call` on `member`: at once when its texts are small or known, else awaitable.
@@ -64,7 +72,7 @@ class InputEstimator:
     def learn(self, member: str, call: ModelCall, reported: int) -> None:
         """What `member` says the call took. A call not of text alone, or estimated, teaches nothing."""
         found = self._found.get((id(call), YARDSTICK))
-        if found is None or not found[1].only_text or not found[1].counted.exact:
+        if found is None or not found[1].teaches:
             return
         seen = found[1]
         self._ratios.learn(
@@ -99,7 +107,7 @@ class InputEstimator:
     def _on(self, member: str, encoding: str | None, seen: Features) -> Count:
         if encoding is not None:
             tokens = seen.counted.tokens + seen.overhead + seen.given_ids
-            return Count(tokens, exact=seen.counted.exact and seen.only_text)
+            return Count(tokens, seen.exact)
         tokens = self._ratios.tokens(
             member, seen.script, counted=seen.counted.tokens, overhead=seen.overhead, messages=seen.messages
         )
@@ -110,9 +118,10 @@ class InputEstimator:
             counted=counted,
             overhead=call.fixed_tokens + sum(part.extra_tokens for part in call.texts),
             messages=len(call.texts),
-            script=script_of([part.text for part in call.texts]),
+            script=Script.CODE if call.needs & SCHEMAS else script_of([part.text for part in call.texts]),
             given_ids=call.token_ids,
-            only_text=not call.needs & NOT_TEXT,
+            exact=counted.exact and not call.needs & BY_RULE,
+            teaches=counted.exact and not call.needs & NOT_TEXT,
         )
         key = (id(call), by)
         # The id is free for another call only after this one is gone, and then the entry is gone with it.

@@ -14,8 +14,8 @@ from gateway.metering.scripts import Script
 
 PRIOR = (1.0, 0.0, 0.0)
 PRIOR_VARIANCE = (0.3**2, 3.0**2, 20.0**2)
-# What may drift per answer: it sets the memory at some hundreds of answers.
-DRIFT = (0.001**2, 0.02**2, 0.2**2)
+# What may drift per answer: it sets the memory at about a hundred answers.
+DRIFT = (0.002**2, 0.05**2, 1.0**2)
 LOWEST = (0.2, -4.0, -64.0)
 HIGHEST = (5.0, 64.0, 8_192.0)  # c may be a system prompt that the template adds
 NOISE_SHARE = 0.03  # texts of one class differ by this much of their count
