@@ -12,12 +12,13 @@ class ListTier:
 
     Cliff semantics: past the threshold every token of the request, output included, is charged at this tier.
     `None`: the list has no price of its own for that class, so it is charged as what it is a part of
-    (cached input and cache writes as input, reasoning as output); never as nothing.
+    (cached input and cache writes as input, reasoning as output); never as nothing. Output may only be left out for a
+    model that has none.
     """
 
     above_input_tokens: int
     input: Decimal
-    output: Decimal
+    output: Decimal | None
     cached_input: Decimal | None = None
     cache_write: Decimal | None = None
     reasoning: Decimal | None = None

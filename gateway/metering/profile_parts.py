@@ -209,9 +209,7 @@ class InlinePrice(PriceLine):
 
 
 def _list_tier(above: int, line: PriceLine) -> ListTier:
-    return ListTier(
-        above, line.input, line.output or Decimal(0), line.cached_input, line.cache_write, line.reasoning, line.request
-    )
+    return ListTier(above, line.input, line.output, line.cached_input, line.cache_write, line.reasoning, line.request)
 
 
 class GenaiPricesReference(ProfilePart):

@@ -161,6 +161,8 @@ def _price_list(profile: Profile, found: ListPrice | None) -> ListPrice:
         return profile.price.list_price.compiled()
     if found is None:
         raise BadDocument(f"profile {profile.id}: its list price was not found")
+    if profile.generates and any(tier.output is None for tier in found.tiers):
+        raise BadDocument(f"profile {profile.id}: {found.source} has no price of output tokens")
     return found
 
 
@@ -175,12 +177,14 @@ def _api_rates(tier: ListTier, kept: Fraction, energy: _Energy | None) -> TokenR
         """Pico-dollars per token of dollars per million, the contract's discount taken off."""
         return nearest(Fraction(otherwise if usd is None else usd) * kept * PICOS_PER_USD / TOKENS_PER_PRICE)
 
+    output = tier.output or Decimal(0)  # left out only where the model has none, see _price_list
+
     return TokenRates(
         usd_uncached_input=picos(tier.input, tier.input),
         usd_cached_input=picos(tier.cached_input, tier.input),
         usd_cache_write=picos(tier.cache_write, tier.input),
-        usd_output=picos(tier.output, tier.output),
-        usd_reasoning=picos(tier.reasoning, tier.output),
+        usd_output=picos(output, output),
+        usd_reasoning=picos(tier.reasoning, output),
         usd_request=nearest(Fraction(tier.request) * kept * PICOS_PER_USD),
         energy_uncached_input=None if energy is None else nearest(energy.input_j * NJ_PER_J),
         energy_output=None if energy is None else nearest(energy.output_j * NJ_PER_J),
