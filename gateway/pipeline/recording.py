@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from gateway.domain.amounts import Amounts
-from gateway.domain.catalog import SlaClass, Snapshot
+from gateway.domain.catalog import Snapshot
 from gateway.domain.record import AttemptRecord, AttemptResult, Outcome, UsageRecord
 from gateway.domain.usage import TokenUsage
 from gateway.metering.pricing import rated
 from gateway.pipeline.incoming import Incoming
 from gateway.pipeline.walk import Attempt, Walk
+from gateway.policy.sla import met
 
-ANSWERED = frozenset({Outcome.SERVED})
-OURS_TO_ANSWER = frozenset({Outcome.SERVED, Outcome.UPSTREAM_FAILED, Outcome.INCOMPLETE, Outcome.NO_BACKEND})
+OURS_TO_ANSWER = frozenset({Outcome.SERVED, Outcome.UPSTREAM_FAILED, Outcome.INCOMPLETE})
 
 
 def open_record(incoming: Incoming, snapshot: Snapshot, gateway: str) -> UsageRecord:
@@ -77,27 +77,18 @@ def tpot_ms(row: AttemptRecord) -> float | None:
 def sla_met(walk: Walk) -> bool | None:
     """Whether every declared bound held. None leaves the request out: it was refused, or the client left."""
     record = walk.record
-    if record.outcome not in OURS_TO_ANSWER or not hasattr(walk, "ask"):
+    if record.outcome not in OURS_TO_ANSWER or walk.last_attempt is None:
         return None
-    return record.outcome in ANSWERED and within_bounds(walk.ask.sla, record)
-
-
-def within_bounds(sla: SlaClass, record: UsageRecord) -> bool:
-    """TTFT and TPOT bind streams; a whole answer is bound by its implied end: ttft + tpot * (output - 1)."""
-    if sla.e2e_ms is not None and record.duration_ms > sla.e2e_ms:
+    if record.outcome is not Outcome.SERVED:
         return False
-    if sla.deadline_ms is not None and record.duration_ms > sla.deadline_ms:
-        return False
-    if not record.stream:
-        return sla.ttft_ms is None or sla.tpot_ms is None or record.duration_ms <= implied_e2e_ms(sla, record)
-    if sla.ttft_ms is not None and record.ttft_ms is not None and record.ttft_ms > sla.ttft_ms:
-        return False
-    return sla.tpot_ms is None or record.tpot_ms is None or record.tpot_ms <= sla.tpot_ms
-
-
-def implied_e2e_ms(sla: SlaClass, record: UsageRecord) -> float:
-    """What a stream of the same length might have taken within its bounds."""
-    return (sla.ttft_ms or 0) + (sla.tpot_ms or 0) * max(0, record.usage.output_tokens - 1)
+    return met(
+        walk.ask.sla,
+        stream=record.stream,
+        ttft_ms=record.ttft_ms,
+        tpot_ms=record.tpot_ms,
+        e2e_ms=record.duration_ms,
+        output_tokens=record.usage.output_tokens,
+    )
 
 
 def plus(total: Amounts | None, part: Amounts | None) -> Amounts | None:

@@ -102,7 +102,9 @@ def write_config(
         "admin": {"host": "127.0.0.1", "port": 0, "token": ADMIN_TOKEN},
         "data_dir": "./data",
         "policies": ["policy.yaml"],
-        "sites": [{"name": "lab", "grid_g_per_kwh": "400", "grid_source": "tests", "pue": "1.2", "usd_per_kwh": "0.10"}],
+        "sites": [
+            {"name": "lab", "grid_g_per_kwh": "400", "grid_source": "tests", "pue": "1.2", "usd_per_kwh": "0.10"}
+        ],
         "backends": [
             {
                 "name": backend.name,
