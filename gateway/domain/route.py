@@ -20,11 +20,13 @@ class Reason(StrEnum):
     BUDGET = "budget"  # a dearer candidate did not fit the budgets
     FASTEST = "fastest"  # none meets the SLA: the fastest serves
     PROBE = "probe"  # a cold or recovering backend is tried
+    STICKY = "sticky"  # the conversation stays where it is
     DEARER = "dearer"
     MISSES_SLA = "misses_sla"
     BREAKER_OPEN = "breaker_open"
     SATURATED = "saturated"
     SLOW_START = "slow_start"
+    SILENT = "silent"  # an earlier request there has waited far too long for its first word
     LACKS_CAPABILITY = "lacks_capability"
     CONTEXT_TOO_LONG = "context_too_long"
     ENERGY_UNKNOWN = "energy_unknown"
