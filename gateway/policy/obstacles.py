@@ -1,0 +1,48 @@
+"""Why a member can not, must not or should not take this request. Predicates in the order in which they are told.
+
+A hard obstacle passes a member over. A soft one (a cold backend's slow start, silence) does so only while somebody
+without one can serve: slow must not become down.
+"""
+
+from __future__ import annotations
+
+from gateway.domain.route import Quote, Reason, RouteAsk
+from gateway.policy.breaker import Phase, admits
+from gateway.policy.fleet import Load, MemberState
+
+SLOW_START_SAMPLES = 2  # first answers seen before a member may take more than a few requests at once
+SLOW_START_FIRST = 2
+SLOW_START_PER_SAMPLE = 2
+
+
+def hard(ask: RouteAsk, quote: Quote, load: Load, now: float) -> Reason | None:
+    """The first reason why this member must not serve, None if it may."""
+    member = quote.member
+    if member.name in ask.tried:
+        return Reason.TRIED
+    if not ask.needs <= member.capabilities:
+        return Reason.LACKS_CAPABILITY
+    context = member.context_tokens_max
+    if context is not None and quote.input_tokens + quote.output_tokens_expected > context:
+        return Reason.CONTEXT_TOO_LONG
+    if ask.energy_required and (quote.greatest.energy_mj is None or quote.greatest.carbon_ug is None):
+        return Reason.ENERGY_UNKNOWN
+    backend = ask.backends.get(member.backend)
+    if backend is None or load.drained:
+        return Reason.DRAINED
+    if load.breaker.phase is not Phase.CLOSED and not admits(load.breaker, now):
+        return Reason.BREAKER_OPEN
+    if load.in_flight >= backend.concurrent_max or not load.throttle.admits(load.in_flight, now):
+        return Reason.SATURATED
+    return None
+
+
+def soft(state: MemberState, now: float) -> Reason | None:
+    """Why somebody else should rather serve."""
+    load = state.load
+    if load.in_flight == 0:
+        return None
+    samples = state.ttft.samples
+    if samples < SLOW_START_SAMPLES and load.in_flight >= SLOW_START_FIRST + SLOW_START_PER_SAMPLE * samples:
+        return Reason.SLOW_START
+    return Reason.SILENT if load.silent(now) and not state.wants_canary(now) else None

@@ -1,0 +1,81 @@
+"""What a class promises, as bounds on one request: what is left of them before it is sent, and whether they were met.
+
+A stream's promise is its TTFT, TPOT and end-to-end time. Of a whole (non-streaming) answer only the end can be seen:
+where a class bounds both TTFT and TPOT, a whole answer is late when the stream would have ended later than
+`ttft + tpot * (output tokens - 1)`; a lone TTFT or TPOT bound guides routing and is not judged. See
+docs/decisions/0040.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from gateway.domain.catalog import SlaClass
+from gateway.domain.route import RouteAsk
+
+UNBOUNDED = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What is left for one request, in milliseconds; infinite where nothing is promised.
+
+    whole_ms: of an answer with no output; each output token after the first adds `whole_per_output_ms`.
+    deadline_ms: of the class or the caller, the nearer one.
+    """
+
+    ttft_ms: float
+    tpot_ms: float
+    e2e_ms: float
+    whole_ms: float
+    whole_per_output_ms: float
+    deadline_ms: float
+
+    @property
+    def end_bounded(self) -> bool:
+        """Whether the time of the last byte matters."""
+        return min(self.e2e_ms, self.whole_ms, self.deadline_ms) != UNBOUNDED
+
+    def end_ms(self, output_tokens: int) -> float:
+        """When an answer of this length must be complete."""
+        return min(self.e2e_ms, self.whole_ms + self.whole_per_output_ms * max(0, output_tokens - 1))
+
+
+def bounds_left(ask: RouteAsk, now: float) -> Bounds:
+    """The class's bounds less what has passed since the gateway accepted the request: failed attempts count."""
+    sla, waited_ms = ask.sla, (now - ask.accepted) * 1000.0
+    ttft_ms = UNBOUNDED if sla.ttft_ms is None else sla.ttft_ms - waited_ms
+    tpot_ms = UNBOUNDED if sla.tpot_ms is None else float(sla.tpot_ms)
+    e2e_ms = UNBOUNDED if sla.e2e_ms is None else sla.e2e_ms - waited_ms
+    deadline_ms = UNBOUNDED if sla.deadline_ms is None else sla.deadline_ms - waited_ms
+    if ask.deadline is not None:
+        deadline_ms = min(deadline_ms, (ask.deadline - now) * 1000.0)
+    if ask.stream or sla.ttft_ms is None or sla.tpot_ms is None:
+        return Bounds(ttft_ms, tpot_ms, e2e_ms, UNBOUNDED, 0.0, deadline_ms)
+    return Bounds(UNBOUNDED, UNBOUNDED, e2e_ms, ttft_ms, tpot_ms, deadline_ms)
+
+
+def bounds_latency(sla: SlaClass) -> bool:
+    """Whether anyone is waiting: False for classes with a deadline or nothing, whose slack pays for exploration."""
+    return sla.ttft_ms is not None or sla.tpot_ms is not None or sla.e2e_ms is not None
+
+
+def met(
+    sla: SlaClass, *, stream: bool, ttft_ms: float | None, tpot_ms: float | None, e2e_ms: float, output_tokens: int
+) -> bool | None:
+    """Whether a complete answer kept every bound that can be seen of it; None where none can be seen.
+
+    Times since the gateway accepted the request. TPOT is undefined below two tokens: then it passes.
+    """
+    seen = [(e2e_ms, bound) for bound in (sla.e2e_ms, sla.deadline_ms) if bound is not None]
+    if stream:
+        if sla.ttft_ms is not None:
+            seen.append((e2e_ms if ttft_ms is None else ttft_ms, sla.ttft_ms))
+        if sla.tpot_ms is not None:
+            seen.append((tpot_ms if tpot_ms is not None and output_tokens >= 2 else 0.0, sla.tpot_ms))
+    elif sla.ttft_ms is not None and sla.tpot_ms is not None:
+        seen.append((e2e_ms, sla.ttft_ms + sla.tpot_ms * max(0, output_tokens - 1)))
+    elif sla.ttft_ms is not None or sla.tpot_ms is not None:
+        return None if not seen else all(time_ms <= bound_ms for time_ms, bound_ms in seen)
+    return all(time_ms <= bound_ms for time_ms, bound_ms in seen)
