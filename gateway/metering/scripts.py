@@ -25,7 +25,7 @@ class Script(StrEnum):
 
 SAMPLES = 4
 SAMPLE_CHARS = 160
-CODE_MARKS = '{}[]();=<>_"\\/'
+CODE_MARKS = b'{}[]();=<>_"\\/'
 CODE_SHARE = 0.06  # of the characters: prose stays under 0.03, Python and JSON over 0.08
 SCRIPT_SHARE = 0.01  # accented letters are 1.5 % of German; one foreign name in a page is less
 LETTERS = {
@@ -48,7 +48,8 @@ def script_of(texts: Sequence[str]) -> Script:
         script = max(found, key=found.__getitem__)
         if found[script] >= SCRIPT_SHARE * len(sample):
             return script
-    marks = sum(map(sample.count, CODE_MARKS))
+    raw = sample.encode("utf-8", "replace")
+    marks = len(raw) - len(raw.translate(None, CODE_MARKS))  # 0.9 us; counting each mark in the str takes 6
     return Script.CODE if marks >= CODE_SHARE * len(sample) else Script.ASCII
 
 
