@@ -70,8 +70,13 @@ class Accumulator:
 
     @property
     def carried_pj(self) -> int:
-        """Picojoules that left no one's share yet: under a millijoule, or the part of shares that became unknown."""
+        """Picojoules too few for a millijoule, which go to whoever leaves next."""
         return self._energy.carried
+
+    @property
+    def unallocated_pj(self) -> int:
+        """Picojoules known to have been drawn by requests whose whole share was not known (a reload brought power)."""
+        return self._energy.unallocated
 
     def arrive(self, now: float) -> Mark:
         """A request is sent: from now on it shares."""
@@ -135,10 +140,11 @@ class _Integral:
     """One quantity over time: what each in flight was dealt so far, what fell while nobody was, and the remainders.
 
     Dealing to n leaves up to n-1 units, carried into the next deal; the last to leave takes what is left. A share's
-    fraction of a unit is carried to whoever leaves next. So shares, idle and carried sum to the integral, exactly.
+    fraction of a unit is carried to whoever leaves next. So at any quiet moment shares, idle, unallocated and carried
+    sum to the integral, exactly.
     """
 
-    __slots__ = ("_denominator", "_each", "_undealt", "_unknown_ns", "carried", "idle")
+    __slots__ = ("_denominator", "_each", "_undealt", "_unknown_ns", "carried", "idle", "unallocated")
 
     def __init__(self, denominator: int):
         self._denominator = denominator
@@ -147,6 +153,7 @@ class _Integral:
         self._unknown_ns = 0
         self.carried = 0
         self.idle = 0
+        self.unallocated = 0
 
     def add(self, amount: int | None, span_ns: int, among: int) -> None:
         if amount is None:
@@ -161,14 +168,15 @@ class _Integral:
         return Standing(self._each, self._unknown_ns)
 
     def take(self, since: Standing, *, last: bool) -> int | None:
-        """A leaving share in whole units; None if some of its time was unknown (what was known of it is carried)."""
-        self.carried += self._each - since.each
+        """A leaving share in whole units; None if some of its time was unknown: what was known of it is unallocated."""
+        share = self._each - since.each
         if last:
-            self.carried += self._undealt
+            share += self._undealt
             self._undealt = 0
         if self._unknown_ns != since.unknown_ns:
+            self.unallocated += share
             return None
-        whole, self.carried = divmod(self.carried, self._denominator)
+        whole, self.carried = divmod(self.carried + share, self._denominator)
         return whole
 
 
