@@ -104,7 +104,7 @@ class DataServer:
         self._reads = Reads(policies=policies, ledger=ledger, root=root, balances=balances)
         self._open: set[AiohttpReply] = set()
         self._quiet = asyncio.Event()  # draining, and the last request has ended
-        self._listener: Listener | None = None
+        self.listener: Listener | None = None
         self._server: asyncio.Server | None = None
 
     async def start(
@@ -119,7 +119,7 @@ class DataServer:
         """Listen on a host and port, a Unix socket's path, or a socket already bound; returns where."""
         require_c_parser()
         loop = asyncio.get_running_loop()
-        listener = self._listener = Listener(
+        listener = self.listener = Listener(
             self._answer,
             heads=self._heads,
             signals=self._signals,
@@ -141,10 +141,10 @@ class DataServer:
     async def drain(self, seconds: float) -> bool:
         """Accept nothing new, let running requests end for so long, then cut them. True: none had to be cut."""
         self._draining.set()
-        if self._server is None or self._listener is None:
+        if self._server is None or self.listener is None:
             return True
         self._server.close()
-        self._listener.close_idle()
+        self.listener.close_idle()
         if self._open:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._quiet.wait(), seconds)
@@ -156,10 +156,10 @@ class DataServer:
 
     async def close(self) -> None:
         """Close every connection now; handlers still running are cancelled."""
-        if self._server is not None and self._listener is not None:
+        if self._server is not None and self.listener is not None:
             self._server.close()
-            self._listener.stop_sweeping()
-            await self._listener.shutdown(timeout=0.1)
+            self.listener.stop_sweeping()
+            await self.listener.shutdown(timeout=0.1)
             self._server = None
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -329,17 +329,9 @@ def method_of(path: str) -> str | None:
         return "POST"
     if path in (MODELS, KEY):
         return "GET"
-    for prefix in (MODEL, USAGE):
-        if path.startswith(prefix) and is_plain(path.removeprefix(prefix)):
-            return "GET"
+    if path.startswith((MODEL, USAGE)):  # the rest is compared with names we know, and never becomes a path or a URL
+        return "GET"
     return None
-
-
-def is_plain(rest: str) -> bool:
-    """A name worth looking up: no encoded slash, backslash or NUL in it, no dot segment, of a sane length."""
-    lower = rest.lower()
-    hidden = any(code in lower for code in ("%2f", "%5c", "%00", "\\", "//"))
-    return 0 < len(rest) <= 256 and not hidden and ".." not in rest
 
 
 def require_c_parser() -> None:

@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.http import RawRequestMessage
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 
 from gateway.domain.refusal import Refusal, RefusalCode
 from gateway.ports.signals import Signals
@@ -66,8 +67,17 @@ class Connection(RequestHandler):
         if self._request_count != self._heads_seen:
             self._heads_seen = self._request_count
             self.head_since = None
+            self._break_open_body()
         elif self.head_since is None and self.is_idle:
             self.head_since = self._loop.time()
+
+    def _break_open_body(self) -> None:
+        """Tell a handler that waits for a body whose framing broke: aiohttp only queues the fault behind it."""
+        request = self._current_request
+        if request is None or request.content.is_eof() or not self._messages:
+            return
+        if not isinstance(self._messages[-1][0], RawRequestMessage):
+            request.content.set_exception(RequestPayloadError("the body's framing is broken"))
 
     @property
     def is_idle(self) -> bool:

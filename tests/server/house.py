@@ -18,6 +18,7 @@ from gateway.pipeline.incoming import Incoming
 from gateway.ports.reply import Reply
 from gateway.server.data import DataServer
 from gateway.server.errors import refusal_of
+from gateway.server.listener import Listener
 
 KEY = b"jg-good"
 ALICE = Identity(key_id="k-alice", team="support", name="alice", models=frozenset({"chat"}))
@@ -161,7 +162,9 @@ class FakePipeline:
 class Port:
     """A started data port and everything it was given."""
 
-    def __init__(self, *, limits: Limits | None = None, connections_max: int = 100, hosts: frozenset[str] = frozenset()):
+    def __init__(
+        self, *, limits: Limits | None = None, connections_max: int = 100, hosts: frozenset[str] = frozenset()
+    ):
         self.pipeline = FakePipeline()
         self.identities = FakeIdentities()
         self.ledger = FakeLedger()
@@ -192,6 +195,12 @@ class Port:
         return self.statuses
 
     @property
+    def listener(self) -> Listener:
+        """Whose sweep a test may hurry along."""
+        assert self.server.listener is not None
+        return self.server.listener
+
+    @property
     def url(self) -> str:
         return f"http://{self.host}:{self.port}"
 
@@ -203,6 +212,19 @@ class Port:
             await writer.drain()
             async with asyncio.timeout(seconds):
                 return await (reader.read() if until_close else read_answer(reader))
+        finally:
+            writer.close()
+
+    async def send_slowly(self, parts: list[bytes], *, seconds: float = 5.0) -> bytes:
+        """Send parts one by one, each in a segment of its own; read until the server closes."""
+        reader, writer = await asyncio.open_connection(self.host, self.port)
+        try:
+            for part in parts:
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(0.05)
+            async with asyncio.timeout(seconds):
+                return await reader.read()
         finally:
             writer.close()
 
