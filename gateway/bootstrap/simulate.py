@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import dataclasses
 import json
 import os
 import signal
+import sys
 from collections.abc import Sequence
 
 import uvloop
 
 from gateway.backends.simulated import SimulatedServer, SimulatedSettings
-from gateway.bootstrap.children import die_with_parent
 from gateway.bootstrap.clock import SystemClock
 from gateway.feeds.tokens import Counter
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, listen, serve until told to stop."""
     options = _parser().parse_args(arguments)
-    die_with_parent()
+    _die_with_parent()
     given = vars(options)
     named = {field.name for field in dataclasses.fields(SimulatedSettings)}
     given["models"] = tuple(options.models)
@@ -46,6 +49,12 @@ async def _serve(settings: SimulatedSettings, host: str, port: int) -> None:
     finally:
         await server.stop()
         counter.close()
+
+
+def _die_with_parent() -> None:
+    """Whoever starts us may be killed without a chance to end us. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def _parser() -> argparse.ArgumentParser:
