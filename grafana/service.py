@@ -42,7 +42,7 @@ def energy_and_carbon() -> Panels:
             stacked=True,
         ),
         graph(
-            "Tokens per joule",
+            "Tokens per joule by backend",
             {"{{backend}}": f"sum by (backend) (rate({TOKENS}{PICKED}{RATE})) / {rate(ENERGY, PICKED, BY_BACKEND)}"},
             unit=units.Short,
             says="Tokens served per joule of attributed facility energy, input and output together.",
@@ -123,7 +123,7 @@ def service() -> Panels:
             "Routing decisions per second",
             {
                 "{{reason}}": "sum by (reason) (rate(joulegate_route_decisions_total"
-                f'{{model=~"$model",reason=~"cheapest.*|only|fallback|budget|fastest|probe"}}{RATE}))'
+                f'{{model=~"$model",reason=~"cheapest.*|only|fallback|budget|fastest|probe|sticky"}}{RATE}))'
             },
             unit=units.RequestsPerSecond,
             says="Why members were chosen. cheapest_in_sla: a cheaper one would have missed the SLA; fastest: "
