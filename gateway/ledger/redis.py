@@ -1,0 +1,265 @@
+"""The ledger on Redis or Valkey: holds and counters behind `ports.Ledger`. Here lives the flow; the rules are Lua."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final, cast
+
+from gateway.domain.amounts import Amounts
+from gateway.domain.budgets import Ask, Candidate, Counter, Denial, Hold, Stale
+from gateway.domain.faults import JoulegateError, LedgerUnavailable
+from gateway.domain.tenancy import ID_PATTERN
+from gateway.ledger.backlog import Backlog
+from gateway.ledger.channel import DEADLINE_S, ScriptChannel
+from gateway.ledger.codec import (
+    Codes,
+    amounts_text,
+    member_of,
+    prefix_of,
+    reserve_arguments,
+    suffix_of,
+    union_of,
+    verdict_of,
+)
+from gateway.ledger.ids import time_of
+from gateway.ledger.script import Script, load_script
+from gateway.policy.windows import renewed
+
+ROOTS_KEY: Final = "jg:roots"
+SAMPLE_S: Final = 5.0  # how often Redis's time and eviction policy are looked at
+SWEEP_S: Final = 5.0
+SWEPT_MOST: Final = 100  # holds ended by one call, so that none blocks Redis for long
+DRAIN_S: Final = 5.0
+BOOKED: Final = frozenset({b"OK", b"SAME"})
+
+
+class LedgerMisconfigured(JoulegateError):
+    """This Redis may forget counters by itself, so no budget can be enforced on it."""
+
+
+class RedisLedger:
+    """Implements ports.Ledger. Call `start` before use and `close` at the end.
+
+    url: redis://, rediss:// or unix://. deadline_s: for each step. sweep_s: how often due holds of all roots are ended.
+    observe: told the seconds of each step. monotonic: seconds, for the time between two samples of Redis's clock.
+
+    For metrics: calls, seconds, holds_expired, conflicts, stale, unsettled(), unsettled_dropped.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        deadline_s: float = DEADLINE_S,
+        sweep_s: float = SWEEP_S,
+        observe: Callable[[float], None] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ):
+        self._reserve, self._settle, self._release, self._expire = (
+            load_script(verb) for verb in ("reserve", "settle", "release", "expire")
+        )
+        scripts = (self._reserve, self._settle, self._release, self._expire)
+        self.channel = ScriptChannel(url, scripts, deadline_s=deadline_s)
+        self._sweep_s = sweep_s
+        self._observe = observe
+        self._monotonic = monotonic
+        self._codes = Codes()
+        self._backlog = Backlog()
+        self._roots: set[str] = set()
+        self._offset_ms: float | None = None
+        self._unsafe: str | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self.calls = 0
+        self.seconds = 0.0
+        self.holds_expired = 0
+        self.conflicts = 0
+        self.stale = 0
+
+    @property
+    def unsettled_dropped(self) -> int:
+        """Ends of holds that were given up because too many were waiting; their leases charge the watermark."""
+        return self._backlog.dropped
+
+    def unsettled(self) -> int:
+        """Ends of holds that wait for Redis to come back."""
+        return len(self._backlog)
+
+    async def start(self) -> None:
+        """Connect, learn the time, begin to sweep. Raises LedgerUnavailable, or LedgerMisconfigured with the remedy."""
+        await self.channel.connect()
+        await self._sample()
+        if self._unsafe is not None:
+            await self.channel.close()
+            raise LedgerMisconfigured(self._unsafe)
+        for each in (self._every(SAMPLE_S, self._sample), self._every(self._sweep_s, self.sweep)):
+            self._tasks.append(asyncio.get_running_loop().create_task(each, name="ledger-upkeep"))
+
+    async def close(self) -> None:
+        """Book what still waits, for a few seconds at most, and disconnect."""
+        await self._backlog.close(DRAIN_S)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.channel.close()
+
+    def now_ms(self) -> int:
+        """Redis's time: the last sample plus our monotonic clock. Raises LedgerUnavailable before `start`."""
+        if self._offset_ms is None:
+            raise LedgerUnavailable("Redis's time is not known yet")
+        return int(self._monotonic() * 1_000 + self._offset_ms)
+
+    async def reserve(self, ask: Ask) -> Hold | Denial | Stale:
+        """Hold the first candidate that fits. A window that just ended is replaced by the current one, once."""
+        if self._unsafe is not None:
+            raise LedgerUnavailable(self._unsafe)
+        if ask.root not in self._roots:
+            await self.channel.command("SADD", ROOTS_KEY, ask.root)
+            self._roots.add(ask.root)
+        verdict = await self._try_reserve(ask)
+        if verdict is None:
+            await self._sample()
+            verdict = await self._try_reserve(_in_current_windows(ask, self.now_ms()))
+        if verdict is None:
+            raise LedgerUnavailable("Redis's clock and ours do not agree on the current window")
+        self.stale += isinstance(verdict, Stale)
+        return verdict
+
+    async def settle(
+        self, hold: Hold, spent: Amounts, basis: str, *, summary: bytes = b"", alias: str | None = None
+    ) -> bool:
+        """Book `spent`. When Redis is away (this raises) or we are cancelled, it is booked later in the background."""
+        prefix = prefix_of(hold.root)
+        member = member_of(hold.request_id, hold.attempt)
+        found_at = _summary_key(hold.key_id, hold.request_id)
+        other = (
+            _summary_key(hold.key_id, alias) if alias and alias != hold.request_id and ID_PATTERN.match(alias) else ""
+        )
+        args = (prefix, member, time_of(hold.request_id), amounts_text(spent), str(basis))
+        step = partial(self._book, prefix + "r:" + member, args, (summary, found_at, other), hold.candidate)
+        return bool(await self._ended(step))
+
+    async def release(self, hold: Hold, reason: str) -> None:
+        """End a hold that cost nothing; tried again in the background like `settle`."""
+        prefix = prefix_of(hold.root)
+        member = member_of(hold.request_id, hold.attempt)
+        args = (prefix, member, time_of(hold.request_id), str(reason).replace(" ", "_"))
+        await self._ended(partial(self._give_back, prefix + "r:" + member, args))
+
+    async def find(self, root: str, key_id: str, request_id: str) -> bytes | None:
+        """The summary of a request of that key, by its own id or its alias."""
+        prefix = prefix_of(root)
+        found = await self.channel.command("GET", prefix + _summary_key(key_id, request_id))
+        if isinstance(found, bytes) and found.startswith(b">"):
+            found = await self.channel.command("GET", prefix + found[1:].decode())
+        return cast(bytes | None, found)
+
+    async def sweep(self) -> None:
+        """End every due hold of every root that any gateway has used."""
+        if self._roots:
+            await self.channel.command("SADD", ROOTS_KEY, *self._roots)
+        for root in cast(list[bytes], await self.channel.command("SMEMBERS", ROOTS_KEY)):
+            prefix = prefix_of(root.decode())
+            ended = SWEPT_MOST
+            while ended == SWEPT_MOST:
+                ended = cast(int, await self._timed(self._expire, prefix + "l", (prefix, SWEPT_MOST)))
+                self.holds_expired += ended
+
+    async def _try_reserve(self, ask: Ask) -> Hold | Denial | Stale | None:
+        counters = union_of(ask.candidates)
+        args = reserve_arguments(ask, counters, self._codes)
+        reply = await self._timed(self._reserve, _row(ask.root, ask.request_id, ask.attempt), args)
+        verdict, reaped = verdict_of(reply, ask, counters)
+        self.holds_expired += reaped
+        return verdict
+
+    async def _book(
+        self, row: str, args: tuple[str | int, ...], found: tuple[bytes, str, str], candidate: Candidate
+    ) -> bool:
+        answer = await self._timed(self._settle, row, (*args, "", *found))
+        if answer == b"ABSENT":  # Redis lost the row: book it from what we know
+            answer = await self._timed(self._settle, row, (*args, self._codes.plan(candidate.counters), *found))
+        self._count(answer)
+        return answer in BOOKED
+
+    async def _give_back(self, row: str, args: tuple[str | int, ...]) -> None:
+        self._count(await self._timed(self._release, row, args))
+
+    async def _ended(self, step: Callable[[], Coroutine[Any, Any, object]]) -> object:
+        try:
+            return await step()
+        except (LedgerUnavailable, asyncio.CancelledError):
+            self._backlog.add(step)
+            raise
+
+    async def _timed(
+        self, script: Script, key: str, args: tuple[str | int | bytes, ...] | list[str | int | bytes]
+    ) -> object:
+        started = self._monotonic()
+        try:
+            return await self.channel.call(script, (key,), args)
+        finally:
+            took = self._monotonic() - started
+            self.calls += 1
+            self.seconds += took
+            if self._observe is not None:
+                self._observe(took)
+
+    def _count(self, answer: object) -> None:
+        self.conflicts += answer == b"CONFLICT"
+        self.stale += answer == b"STALE"
+
+    async def _sample(self) -> None:
+        """Look at Redis's clock, half a round trip ago, and at whether it may evict."""
+        started = self._monotonic()
+        seconds, micros = cast(list[bytes], await self.channel.command("TIME"))
+        middle_ms = (started + self._monotonic()) * 500
+        self._offset_ms = int(seconds) * 1_000 + int(micros) / 1_000 - middle_ms
+        memory = cast(bytes, await self.channel.command("INFO", "memory")).decode()
+        policy = dict(line.split(":", 1) for line in memory.splitlines() if ":" in line).get(
+            "maxmemory_policy", "noeviction"
+        )
+        self._unsafe = (
+            None
+            if policy == "noeviction"
+            else (
+                f"Redis has maxmemory-policy {policy}: it may drop a counter, and with it a budget, without a word. "
+                "Set `maxmemory-policy noeviction` on it (redis.conf, or CONFIG SET maxmemory-policy noeviction)."
+            )
+        )
+
+    async def _every(self, period_s: float, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        while True:
+            await asyncio.sleep(period_s)
+            with contextlib.suppress(LedgerUnavailable):  # the next reserve says so to a caller
+                await work()
+
+
+def _row(root: str, request_id: str, attempt: int) -> str:
+    return f"{prefix_of(root)}r:{member_of(request_id, attempt)}"
+
+
+def _summary_key(key_id: str, request_id: str) -> str:
+    return f"u:{key_id}:{request_id}"
+
+
+def _in_current_windows(ask: Ask, now_ms: int) -> Ask:
+    """The same ask, each counter in the window that holds `now_ms`."""
+    fresh: dict[str, Counter] = {}
+
+    def current(counter: Counter) -> Counter:
+        name = suffix_of(counter)
+        if name not in fresh:
+            fresh[name] = replace(counter, window=renewed(counter.window, now_ms))
+        return fresh[name]
+
+    moved = {
+        id(candidate.counters): tuple(current(counter) for counter in candidate.counters)
+        for candidate in ask.candidates
+    }
+    candidates = tuple(replace(candidate, counters=moved[id(candidate.counters)]) for candidate in ask.candidates)
+    return replace(ask, candidates=candidates)

@@ -1,0 +1,112 @@
+"""One connection speaking RESP2: commands out in batches, replies back in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any, Final
+
+from hiredis import HiredisError, Reader, pack_command
+
+Part = str | bytes | int
+STALLED_S: Final = 0.5  # the oldest command is overdue by this: nothing comes any more, the connection is given up
+
+
+class ConnectionLost(Exception):
+    """The connection ended; whether the server ran what was under way is unknown."""
+
+
+def packed(*parts: Part) -> bytes:
+    """A command as RESP."""
+    command: tuple[Any, ...] = parts  # hiredis's stub knows only tuples of one
+    resp: bytes = pack_command(command)
+    return resp
+
+
+class Wire(asyncio.Protocol):
+    """Replies answer the oldest unanswered command. A command's deadline ends its wait, not its place."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._reader = Reader()
+        self._outgoing: list[bytes] = []
+        self._due: deque[tuple[asyncio.Future[object], float]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self.lost = False
+
+    def send(self, command: bytes, deadline: float) -> asyncio.Future[object]:
+        """The reply (a ReplyError is a reply). Raises ConnectionLost, or TimeoutError at `deadline` (loop time)."""
+        reply: asyncio.Future[object] = self._loop.create_future()
+        self._give_up_if_stalled(self._loop.time())
+        if self.lost:
+            reply.set_exception(ConnectionLost("the connection is closed"))
+            return reply
+        if not self._outgoing:
+            self._loop.call_soon(self._flush)
+        self._outgoing.append(command)
+        self._due.append((reply, deadline))
+        if self._timer is None:
+            self._timer = self._loop.call_at(deadline, self._check)
+        return reply
+
+    def abort(self, why: str) -> None:
+        """Close at once; everything unanswered fails with ConnectionLost."""
+        if self._transport is not None:
+            self._transport.abort()
+        self._end(why)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The loop's call: the connection stands."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """The loop's call: bytes came. Hands each whole reply to the command it answers."""
+        self._reader.feed(data)
+        try:
+            while (reply := self._reader.gets()) is not False:
+                if not self._due:
+                    return self.abort("a reply without a command")
+                waiting, _ = self._due.popleft()
+                if not waiting.done():
+                    waiting.set_result(reply)
+        except HiredisError as broken:
+            self.abort(f"not RESP: {broken}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The loop's call: the connection is gone."""
+        self._end(str(exc) if exc else "closed by Redis")
+
+    def _flush(self) -> None:
+        outgoing, self._outgoing = self._outgoing, []
+        if self._transport is not None and not self.lost:
+            self._transport.write(b"".join(outgoing))
+
+    def _check(self) -> None:
+        """Fail what is past its deadline; commands have about the same time, so the oldest are due first."""
+        now = self._loop.time()
+        self._timer = None
+        for waiting, deadline in self._due:
+            if waiting.done():
+                continue
+            if deadline > now:
+                self._timer = self._loop.call_at(deadline, self._check)
+                break
+            waiting.set_exception(TimeoutError())
+        self._give_up_if_stalled(now)
+
+    def _give_up_if_stalled(self, now: float) -> None:
+        if self._due and now - self._due[0][1] > STALLED_S:
+            self.abort("Redis went silent")
+
+    def _end(self, why: str) -> None:
+        if self.lost:
+            return
+        self.lost = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for waiting, _ in self._due:
+            if not waiting.done():
+                waiting.set_exception(ConnectionLost(why))
+        self._due.clear()
