@@ -13,6 +13,7 @@ from gateway.domain.faults import BackendFailed, FailureKind
 LINE_BYTES_MAX = 1024 * 1024
 EVENT_BYTES_MAX = 4 * 1024 * 1024
 BOM = b"\xef\xbb\xbf"
+LATE_LF = b"\n"  # no event is as short as this: see EventSplitter
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 # Atomic groups: a CRLF must never be taken for a CR and an LF, which would be an empty line.
@@ -37,7 +38,7 @@ class EventSplitter:
         if self._ended_in_cr and chunk:
             self._ended_in_cr = False
             if chunk.startswith(b"\n"):
-                yield b"\n"
+                yield LATE_LF
                 chunk = chunk[1:]
         tail = self.tail
         tail += chunk

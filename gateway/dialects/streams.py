@@ -20,7 +20,7 @@ import orjson
 
 from gateway.dialects.answers import choice_text
 from gateway.dialects.members import member_span
-from gateway.dialects.sse import LINE_BYTES_MAX, EventSplitter, data_of
+from gateway.dialects.sse import LATE_LF, LINE_BYTES_MAX, EventSplitter, data_of
 from gateway.dialects.usage import read_usage, with_price
 from gateway.domain.bill import Bill
 from gateway.domain.call import CallKind
@@ -30,7 +30,8 @@ _USAGE_MARK = b'"usage"'  # inside a JSON string its quotes would be escaped, so
 _ERROR_MARK = b'"error"'
 _DONE = b"[DONE]"
 _WHOLE_EVENT = (b"}\n\n", b"}\r\n\r\n")  # not just the empty line: three LF in a row end one event and begin another
-_NULL_AT_THE_END = re.compile(rb',"usage":null\}(?=[\r\n]{2,4}\Z)')
+# What OpenAI and most servers send: one line, the field last, so the brace after it closes the outermost object.
+_NULL_LAST = re.compile(rb'(data: ?\{[^\r\n]*),"usage":null(\}[\r\n]{2,4})\Z')
 _HAS_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*[^\]\s]')
 # Where the usage field begins, or may yet begin when more bytes come.
 _MAYBE_USAGE = re.compile(rb'[,{]\s*(?:"usage"|"usage\Z|"usag\Z|"usa\Z|"us\Z|"u\Z|"\Z|\Z)')
@@ -86,7 +87,7 @@ class StreamReader:
         return self._feed_slowly(chunk)
 
     def _feed_slowly(self, chunk: bytes) -> bytes:
-        out = [self._event(event) for event in self._splitter.push(chunk)]
+        out = [self._late_lf() if event == LATE_LF else self._event(event) for event in self._splitter.push(chunk)]
         out.append(self._beginning_of_next())
         self._between_events = not self._splitter.tail and not chunk.endswith(b"\r")
         passed = b"".join(out)
@@ -117,14 +118,16 @@ class StreamReader:
 
     def _event(self, event: bytes) -> bytes:
         """What of a complete event still has to go down."""
-        if event == b"\n":
-            return b"" if self._hidden else event
         if not self.first_token or _DONE in event or _ERROR_MARK in event:
             self._look(event)
         passes = self._about_usage(event) if _USAGE_MARK in event else event
         self._hidden = not passes
         rest, self._passed = passes[self._passed :], 0
         return rest
+
+    def _late_lf(self) -> bytes:
+        """The LF of an event that was complete at its CR: goes where that event went."""
+        return b"" if self._hidden else LATE_LF
 
     def _beginning_of_next(self) -> bytes:
         """As much of the incomplete event as can not turn out to be about usage."""
@@ -148,9 +151,9 @@ class StreamReader:
     def _about_usage(self, event: bytes) -> bytes:
         """What an event with a usage field becomes."""
         if not self._wants_usage:
-            at_the_end = _NULL_AT_THE_END.search(event)
-            if at_the_end and event.count(_USAGE_MARK) == 1:
-                return event[: at_the_end.start()] + event[at_the_end.end() - 1 :]
+            null_last = _NULL_LAST.match(event)
+            if null_last and event.count(_USAGE_MARK) == 1:
+                return null_last[1] + null_last[2]
         data = data_of(event)
         parsed = _parsed(event)
         if "usage" not in parsed:
