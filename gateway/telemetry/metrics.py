@@ -141,6 +141,11 @@ class Metrics(Collector):
         """A stream to a client began (+1) or ended (-1)."""
         self._streams += change
 
+    @property
+    def open_streams(self) -> int:
+        """Streams to clients that are open now."""
+        return self._streams
+
     def ledger_took(self, step: str, seconds: float) -> None:
         """A step of the ledger (reserve, extend, settle, release, find) took this long, its wait included."""
         observe(self._ledger, (step,), rows.LEDGER, seconds)
