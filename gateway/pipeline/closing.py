@@ -89,25 +89,25 @@ class Closer:
             marginal_part = marginal(rates, usage)
             if attempt.rated is None:
                 attempt.rated = rated(rates, usage)
-            row.marginal, row.rated = marginal_part, attempt.rated
+            row.marginal = marginal_part
+            row.rated = counted_as(attempt.rated, attempt.hold.candidate.amounts.requests)
             row.attributed = attributed(marginal_part, base)
         elif attempt.sent:
-            row.marginal = row.rated = NOTHING
+            row.marginal = row.rated = NOTHING  # an explicit zero, not an unknown
             row.attributed = attributed(NOTHING, base)
         row.energy_tier, row.energy_boundary, row.zone = rates.energy_tier, rates.energy_boundary, rates.zone
 
     async def _book(self, walk: Walk, attempt: Attempt, usage: TokenUsage) -> None:
         row = attempt.record
         try:
-            if attempt.rated is None:
+            if attempt.rated is None or row.rated is None:
                 row.ledger = "released"
                 await self._ledger.release(attempt.hold, attempt.result)
                 return
             row.ledger = "settled"
-            spent = counted_as(attempt.rated, attempt.hold.candidate.amounts.requests)
             kept = await self._ledger.settle(
                 attempt.hold,
-                spent,
+                row.rated,
                 usage.basis,
                 summary=summary_of(walk, attempt, usage),
                 alias=walk.incoming.caller.client_request_id,

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 
 import orjson
-from gateway.ledger.memory import MemoryLedger
 
 from gateway.domain.amounts import Unit
 from gateway.domain.budgets import Budget, WindowKind
@@ -19,6 +18,7 @@ from gateway.domain.record import UsageRecord
 from gateway.domain.refusal import Refusal
 from gateway.domain.tenancy import Identity
 from gateway.domain.usage import Count
+from gateway.ledger.memory import MemoryLedger
 from gateway.metering.estimate import InputEstimator
 from gateway.metering.lengths import OutputLengths
 from gateway.metering.ratios import Ratios
@@ -118,13 +118,14 @@ class FakeAnswer:
         self.headers = script.headers
         self.closed = False
         self._script = script
+        self._left = list(script.chunks)
 
     async def body(self, limit: int) -> bytes:
         return b"".join([chunk async for chunk in self.chunks()])
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        for chunk in self._script.chunks:
-            yield chunk
+        while self._left:
+            yield self._left.pop(0)
         if self._script.breaks is not None:
             raise self._script.breaks
         if self._script.hangs:

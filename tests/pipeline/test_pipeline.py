@@ -54,11 +54,11 @@ async def test_an_answer_without_usage_is_counted_and_the_record_says_so() -> No
 
     reply = await house.ask({})
 
-    # "one two three" counts 3, with 3 a message and 3 for the reply's start; three words came back
+    # "one two three" counts 3, its role 1, 3 for a message and 3 for the reply's start; three words came back
     assert house.record.usage.basis is Basis.COUNTED
-    assert house.record.usage.input_tokens == 9
+    assert house.record.usage.input_tokens == 10
     assert house.record.usage.output_tokens == 3
-    assert reply.headers["x-joulegate-cost-usd"] == "0.00000012"
+    assert reply.headers["x-joulegate-cost-usd"] == "0.00000013"
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ async def test_a_402_means_that_no_upstream_saw_a_byte() -> None:
 
     reply = await house.ask({"max_tokens": 5})
 
-    # 9 counted + 5 asked for = 140 nano-dollars against a budget of 50
+    # 10 counted + 5 asked for = 150 nano-dollars against a budget of 50
     assert reply.refusal is not None
     assert reply.refusal.code is RefusalCode.BUDGET_EXHAUSTED
     assert reply.refusal.param == "small"
@@ -149,17 +149,14 @@ async def test_a_lost_attempt_that_may_have_been_billed_is_booked_and_the_caller
 
     reply = await house.ask({})
 
-    # the lost one: 9 counted input tokens at 10; the served one: 12 tokens at 50
+    # the lost one: 10 counted input tokens at 10; the served one: 12 tokens at 50
     lost, served = house.record.attempts
     assert (lost.result, lost.usage.basis) == (AttemptResult.UNKNOWN, Basis.UNKNOWN)
-    assert lost.rated is not None and lost.rated.usd_nanos == 90
+    assert lost.rated is not None and lost.rated.usd_nanos == 100
     assert served.rated is not None and served.rated.usd_nanos == 600
-    assert reply.headers["x-joulegate-cost-usd"] == "0.00000069"
+    assert reply.headers["x-joulegate-cost-usd"] == "0.0000007"
     assert house.record.rated is not None
-    assert (house.record.rated.usd_nanos, house.record.rated.requests) == (
-        690,
-        2,
-    ) or house.record.rated.usd_nanos == 690
+    assert (house.record.rated.usd_nanos, house.record.rated.requests) == (700, 1)
 
 
 async def test_a_backend_that_forbids_it_is_not_asked_twice() -> None:
@@ -251,13 +248,13 @@ async def test_a_client_that_leaves_mid_stream_is_charged_for_what_was_streamed(
 
     await house.ask({"stream": True}, FakeReply(leaves_after=1))
 
-    # 9 input tokens, and the one word that went down before it left
+    # 10 input tokens, and the one word that went down before it left
     assert upstream.answers[0].closed
     assert house.record.outcome is Outcome.CLIENT_LEFT
     assert house.record.attempts[0].result is AttemptResult.CANCELLED
     assert house.record.usage.output_tokens == 1
     assert house.record.rated is not None
-    assert house.record.rated.usd_nanos == 100
+    assert house.record.rated.usd_nanos == 110
     assert house.record.attempts[0].ledger == "settled"
 
 
@@ -278,7 +275,7 @@ async def test_a_cancelled_handler_settles_all_the_same() -> None:
     assert house.record.outcome is Outcome.CLIENT_LEFT
     assert house.record.attempts[0].ledger == "settled"
     assert house.record.rated is not None
-    assert house.record.rated.usd_nanos == 100
+    assert house.record.rated.usd_nanos == 110
 
 
 async def test_a_backend_that_bills_in_full_is_read_to_its_usage_after_the_caller_left() -> None:
@@ -288,7 +285,12 @@ async def test_a_backend_that_bills_in_full_is_read_to_its_usage_after_the_calle
 
     await house.ask({"stream": True}, FakeReply(leaves_after=1))
 
+    # 10 input and all 3 output tokens, as the backend bills them
     assert upstream.answers[0].closed
+    assert house.record.outcome is Outcome.CLIENT_LEFT
+    assert house.record.usage.basis is Basis.PROVIDER
+    assert house.record.rated is not None
+    assert house.record.rated.usd_nanos == 130
     assert house.record.attempts[0].ledger == "settled"
 
 
