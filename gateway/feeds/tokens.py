@@ -73,6 +73,7 @@ class Counter:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="tokens")
         self._free = threading.Semaphore(queue_max)  # released by the thread: a cancelled caller frees no thread
         self._loading = threading.Lock()
+        self._closed = False
         self._counters: dict[str, CountText] = {}
         self._remembered: dict[str, Remembered] = {}
         self._remembered_bytes = remembered_bytes
@@ -88,7 +89,8 @@ class Counter:
             self._load(base_of(encoding))
 
     def close(self) -> None:
-        """Stop the threads once what they count is counted; waiting jobs are cancelled."""
+        """Stop the threads once what they count is counted; waiting jobs are cancelled, and later ones estimated."""
+        self._closed = True
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def count(self, texts: Sequence[str], encoding: str) -> Count | Awaitable[Count]:
@@ -103,7 +105,7 @@ class Counter:
         count_text = self._counters.get(base)
         if count_text is not None and size <= self._tokenizer.inline_max:
             return Count(known + remembered.learn(fresh, count_each(count_text, fresh)), exact=True)
-        if size > self._tokenizer.text_max or not self._free.acquire(blocking=False):
+        if self._closed or size > self._tokenizer.text_max or not self._free.acquire(blocking=False):
             return Count(known + sum(map(upper_estimate, fresh)), exact=False)
         return self._count_in_thread(base, remembered, known, fresh)
 

@@ -140,6 +140,13 @@ async def test_a_caller_who_gave_up_keeps_its_place_in_the_queue_until_the_threa
     counter.close()
 
 
+def test_after_closing_large_texts_are_estimated_and_small_ones_still_counted(counter: Counter) -> None:
+    counter.close()
+
+    assert counter.count(["x" * 200], "o200k_base") == Count(100, exact=False)
+    assert counter.count(["one two"], "o200k_base") == Count(2, exact=True)
+
+
 def test_an_unknown_encoding_is_refused_by_name(counter: Counter) -> None:
     with pytest.raises(BadVocabulary, match=r"p50k_base.*known: o200k_base, cl100k_base, o200k_harmony"):
         counter.count(["x"], "p50k_base")
