@@ -104,7 +104,7 @@ limits:
 
 @contextlib.asynccontextmanager
 async def joulegate(place: Place) -> AsyncIterator[Target]:
-    """Our gateway with everything on (key, count, quote, route, reserve, relay, settle, record, metrics), own Valkey."""
+    """Our gateway with everything on (key, count, quote, route, reserve, relay, settle, record, metrics)."""
     config = place.directory / "joulegate.yaml"
     config.write_text(SETTINGS.format(upstream=place.upstream))
     (place.directory / "policy.yaml").write_text(POLICY.format(model=MODEL))
