@@ -58,7 +58,7 @@ class AdminServer:
     ) -> tuple[str, int] | str:
         """Listen; returns where."""
         application = web.Application(middlewares=[self._guard], client_max_size=BODY_BYTES_MAX)
-        application.add_routes(self._routes())
+        application.add_routes(self.routes())
         silent = logging.Logger("joulegate.admin.http")  # aiohttp's would quote what a malformed request held
         silent.disabled = True
         runner = web.AppRunner(application, access_log=None, keepalive_timeout=75.0, logger=silent)
@@ -85,7 +85,8 @@ class AdminServer:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    def _routes(self) -> list[web.RouteDef]:
+    def routes(self) -> list[web.RouteDef]:
+        """Every route, exactly; OpenAPI describes the same."""
         calls, probes, root = self._calls, self._probes, "/admin/v1"
         return [
             web.get("/", self._show_page),
