@@ -20,7 +20,7 @@ from gateway.domain.usage import TokenUsage
 from gateway.metering.attribution import Mark
 from gateway.pipeline.headers import bill_of
 from gateway.pipeline.incoming import Incoming
-from gateway.policy.router import Ticket
+from gateway.policy.fleet import Ticket
 from gateway.ports import Reply
 
 
