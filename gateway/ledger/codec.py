@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, cast
 
 from gateway.domain.amounts import Amounts, Unit
-from gateway.domain.budgets import Ask, Balance, Candidate, Counter, Denial, Hold, Stale
+from gateway.domain.budgets import Ask, Balance, Candidate, Counter, Denial, Hold, Stale, WindowSpan
 from gateway.ledger.ids import time_of
+from gateway.policy.windows import renewed
 
 UNITS: Final = tuple(Unit)  # their order is the scripts' order
 # A counter stays readable after its window's end for 35 times the window, within these bounds: days and months for
@@ -70,11 +72,17 @@ def code_of(counter: Counter) -> Code:
 def _life(counter: Counter) -> str:
     if counter.ttl_ms is not None:
         return f"+{counter.ttl_ms}"
+    gone_ms = life_ms(counter)
+    return "-" if gone_ms is None else f"@{gone_ms}"
+
+
+def life_ms(counter: Counter) -> int | None:
+    """When a counter is forgotten, some time after its window's end; None: never."""
     window = counter.window
     if window.end_ms is None:
-        return "-"
+        return None
     grace_ms = GRACE_WINDOWS * (window.end_ms - window.start_ms)
-    return f"@{window.end_ms + min(max(grace_ms, GRACE_MIN_MS), GRACE_MAX_MS)}"
+    return window.end_ms + min(max(grace_ms, GRACE_MIN_MS), GRACE_MAX_MS)
 
 
 class Codes:
@@ -106,6 +114,30 @@ def union_of(candidates: Sequence[Candidate]) -> tuple[Counter, ...]:
     if all(candidate.counters is first for candidate in candidates):
         return first
     return tuple({suffix_of(counter): counter for each in candidates for counter in each.counters}.values())
+
+
+def in_current_windows(ask: Ask, now_ms: int) -> Ask:
+    """The same ask, each counter in the window that holds `now_ms`."""
+    if all(_holds(counter.window, now_ms) for candidate in ask.candidates for counter in candidate.counters):
+        return ask
+    fresh: dict[str, Counter] = {}
+
+    def current(counter: Counter) -> Counter:
+        name = suffix_of(counter)
+        if name not in fresh:
+            fresh[name] = replace(counter, window=renewed(counter.window, now_ms))
+        return fresh[name]
+
+    moved = {
+        id(candidate.counters): tuple(current(counter) for counter in candidate.counters)
+        for candidate in ask.candidates
+    }
+    candidates = tuple(replace(candidate, counters=moved[id(candidate.counters)]) for candidate in ask.candidates)
+    return replace(ask, candidates=candidates)
+
+
+def _holds(window: WindowSpan, now_ms: int) -> bool:
+    return window.start_ms <= now_ms and (window.end_ms is None or now_ms < window.end_ms)
 
 
 def reserve_arguments(ask: Ask, counters: Sequence[Counter], codes: Codes) -> list[Argument]:

@@ -17,7 +17,7 @@ from redis.exceptions import WatchError
 
 from gateway.domain.faults import LedgerUnavailable
 from gateway.domain.tenancy import ID_PATTERN, Identity
-from gateway.ledger.store import translated
+from gateway.ledger.failures import translated
 
 KEY_PREFIX: Final = "jgk_"
 KEY_BYTES: Final = 32  # 256 bits

@@ -6,12 +6,11 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final, cast
 
 from gateway.domain.amounts import Amounts
-from gateway.domain.budgets import Ask, Candidate, Counter, Denial, Hold, Stale
+from gateway.domain.budgets import Ask, Candidate, Denial, Hold, Stale
 from gateway.domain.faults import JoulegateError, LedgerUnavailable
 from gateway.domain.tenancy import ID_PATTERN
 from gateway.ledger.backlog import Backlog
@@ -19,16 +18,15 @@ from gateway.ledger.channel import DEADLINE_S, ScriptChannel
 from gateway.ledger.codec import (
     Codes,
     amounts_text,
+    in_current_windows,
     member_of,
     prefix_of,
     reserve_arguments,
-    suffix_of,
     union_of,
     verdict_of,
 )
 from gateway.ledger.ids import time_of
 from gateway.ledger.script import Script, load_script
-from gateway.policy.windows import renewed
 
 ROOTS_KEY: Final = "jg:roots"
 SAMPLE_S: Final = 5.0  # how often Redis's time and eviction policy are looked at
@@ -123,7 +121,7 @@ class RedisLedger:
         verdict = await self._try_reserve(ask)
         if verdict is None:
             await self._sample()
-            verdict = await self._try_reserve(_in_current_windows(ask, self.now_ms()))
+            verdict = await self._try_reserve(in_current_windows(ask, self.now_ms()))
         if verdict is None:
             raise LedgerUnavailable("Redis's clock and ours do not agree on the current window")
         self.stale += isinstance(verdict, Stale)
@@ -245,21 +243,3 @@ def _row(root: str, request_id: str, attempt: int) -> str:
 
 def _summary_key(key_id: str, request_id: str) -> str:
     return f"u:{key_id}:{request_id}"
-
-
-def _in_current_windows(ask: Ask, now_ms: int) -> Ask:
-    """The same ask, each counter in the window that holds `now_ms`."""
-    fresh: dict[str, Counter] = {}
-
-    def current(counter: Counter) -> Counter:
-        name = suffix_of(counter)
-        if name not in fresh:
-            fresh[name] = replace(counter, window=renewed(counter.window, now_ms))
-        return fresh[name]
-
-    moved = {
-        id(candidate.counters): tuple(current(counter) for counter in candidate.counters)
-        for candidate in ask.candidates
-    }
-    candidates = tuple(replace(candidate, counters=moved[id(candidate.counters)]) for candidate in ask.candidates)
-    return replace(ask, candidates=candidates)

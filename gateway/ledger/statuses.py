@@ -10,8 +10,8 @@ from redis.asyncio import Redis
 from gateway.domain.amounts import Unit
 from gateway.domain.budgets import Budget, BudgetStatus, Counter, WindowSpan
 from gateway.ledger.codec import UNITS, prefix_of, suffix_of
+from gateway.ledger.failures import translated
 from gateway.ledger.redis import ROOTS_KEY
-from gateway.ledger.store import translated
 from gateway.policy.claims import budget_prefix
 from gateway.policy.windows import TOTAL, span
 
