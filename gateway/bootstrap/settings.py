@@ -63,13 +63,26 @@ class Redis(Section):
 
 
 class Site(Section):
-    """A place with a power bill: it owns PUE, grid zone, tariff and cap; profiles may not."""
+    """A place with a power bill: it owns PUE, grid zone, tariff and cap; profiles may not.
+
+    usd_per_kwh: an explicit 0 where electricity is part of the capacity's price.
+    """
 
     name: Id
-    zone: str | None = None
-    pue: Annotated[Decimal, Field(ge=1, le=10)] | None = None
-    usd_per_kwh: Annotated[Decimal, Field(ge=0)] | None = None
+    pue: Annotated[Decimal, Field(ge=1, le=10)]
+    usd_per_kwh: Annotated[Decimal, Field(ge=0)]
+    zone: str | None = Field(default=None, description="of the grid table, e.g. AU-NSW")
     power_cap_watts: Positive | None = None
+    grid_g_per_kwh: Annotated[Decimal, Field(ge=0)] | None = Field(
+        default=None, description="your own, before the table's"
+    )
+    grid_source: str | None = None
+
+    @model_validator(mode="after")
+    def _sourced(self) -> Self:
+        if self.grid_g_per_kwh is not None and self.grid_source is None:
+            raise ValueError("grid_g_per_kwh needs grid_source: whose figure is it?")
+        return self
 
 
 class Model(Section):
@@ -155,9 +168,9 @@ class RequestLimits(Section):
 
 
 class Tenancy(Section):
-    """`root`: what one Redis slot holds together. A budget above it is leased to replicas in chunks."""
+    """`root`: what one Redis slot holds together. Every budget must fit inside one root."""
 
-    root: Literal["org", "team"] = "team"
+    root: Literal["platform", "org", "team"] = "org"
 
 
 class Records(Section):

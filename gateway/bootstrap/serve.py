@@ -1,0 +1,136 @@
+"""`joulegate serve`: one process, or a supervisor of several; what signals mean; how it ends.
+
+SIGTERM, SIGINT   readiness 503, stop accepting, finish streams for `drain_seconds`, settle, write records, exit 0
+a second one      the same without waiting for streams: they are cut, and charged for what was sent; exit 1
+SIGHUP            reload
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import uvloop
+from structlog.typing import FilteringBoundLogger
+
+from gateway import __version__
+from gateway.bootstrap.assemble import Assembly, assemble
+from gateway.bootstrap.process import Process, build
+from gateway.bootstrap.settings import SettingsFile, read_settings
+from gateway.ledger.embedded import EmbeddedValkey
+from gateway.telemetry.logs import adopt_logging, make_log
+
+EXIT_CUT = 1
+
+
+def serve(config: Path, env: Mapping[str, str], *, workers: int | None = None) -> int:
+    """Serve until told to stop; returns the exit code. Raises JoulegateError when it can not start."""
+    file = read_settings(config, env)
+    assembly = assemble(file)
+    log = make_log(sys.stderr)
+    adopt_logging(log)
+    open_files_limit()
+    count = workers or file.settings.workers
+    with owned_redis(file) as url:
+        if count > 1:
+            from gateway.bootstrap.supervisor import supervise  # needs this module
+
+            return uvloop.run(supervise(file, url, count, log))
+        return uvloop.run(_single(file, assembly, url, log))
+
+
+async def _single(file: SettingsFile, assembly: Assembly, url: str, log: FilteringBoundLogger) -> int:
+    settings = file.settings
+    process = build(file, assembly, url, log)
+    return await run(process, port=settings.listen.port, admin_port=settings.admin.port)
+
+
+async def run(process: Process, *, port: int, admin_port: int, reuse_port: bool = False) -> int:
+    """Start a process, say where, serve until told to stop; returns the exit code."""
+    stops = Stops()
+    hear_reloads(process)
+    try:
+        ports = await process.start(port=port, admin_port=admin_port, reuse_port=reuse_port)
+    except BaseException:
+        await process.close()
+        raise
+    settle_memory()
+    announce(ports, process.log)
+    await stops.first.wait()
+    process.log.info("stopping", signal=stops.name)
+    stopping = asyncio.create_task(process.stop(process.file.settings.drain_seconds))
+    hurry = asyncio.create_task(stops.second.wait())
+    await asyncio.wait((stopping, hurry), return_when=asyncio.FIRST_COMPLETED)
+    if not stopping.done():
+        process.log.warning("hurried", signal=stops.name)
+        await process.data.close()
+    hurry.cancel()
+    clean = await stopping
+    process.log.info("stopped")
+    return 0 if clean or not stops.second.is_set() else EXIT_CUT
+
+
+class Stops:
+    """The first and the second request to end. Needs a running loop."""
+
+    def __init__(self) -> None:
+        self.first, self.second = asyncio.Event(), asyncio.Event()
+        self.name = ""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._heard, number)
+
+    def _heard(self, number: signal.Signals) -> None:
+        self.name = number.name
+        (self.second if self.first.is_set() else self.first).set()
+
+
+def hear_reloads(process: Process) -> None:
+    """SIGHUP reads everything again; one at a time, told in the log and by the metric."""
+
+    def reload() -> None:
+        process.tasks.append(asyncio.get_running_loop().create_task(_reload(process)))
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+
+
+async def _reload(process: Process) -> None:
+    await process.rules.reload()
+
+
+def announce(ports: Mapping[str, int], log: FilteringBoundLogger) -> None:
+    """The one line on stdout: ready, and where."""
+    print(json.dumps({"event": "ready", **ports, "pid": os.getpid(), "version": __version__}), flush=True)
+    log.info("ready", port=ports["port"], admin_port=ports["admin_port"], pid=os.getpid(), version=__version__)
+
+
+def settle_memory() -> None:
+    """What was made at start lives as long as we do: the collector need not walk it again at each request."""
+    gc.collect()
+    gc.freeze()
+
+
+def open_files_limit() -> None:
+    """A stream is two sockets; the usual soft limit of 1,024 would be 500 streams."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@contextlib.contextmanager
+def owned_redis(file: SettingsFile) -> Iterator[str]:
+    """The Redis of the settings, or an embedded one that is ours: a second gateway on its directory is refused."""
+    given = file.settings.redis.url
+    if given is not None:
+        yield given.get_secret_value()
+        return
+    file.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with EmbeddedValkey(file.data_dir) as valkey:
+        yield valkey.url

@@ -1,0 +1,55 @@
+"""How commands talk: tables for people, JSON for scripts, faults in words on stderr with exit code 1."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gateway.domain.faults import JoulegateError
+
+
+def say(text: str) -> None:
+    """A line for the person, on stdout."""
+    typer.echo(text)
+
+
+def say_json(value: object) -> None:
+    """A value for a script, on stdout, as one JSON document."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def warn(text: str) -> None:
+    """A line for the person, on stderr."""
+    typer.echo(text, err=True)
+
+
+def show_table(rows: Sequence[Mapping[str, object]], *, empty: str) -> None:
+    """A table whose headings are the keys of the first row, or the sentence `empty`."""
+    if not rows:
+        say(empty)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in rows[0]:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*("-" if value in (None, "") else str(value) for value in row.values()))
+    console = Console(file=sys.stdout)
+    if not console.is_terminal:
+        console.width = 200  # a pipe has no width: do not fold what a script will read
+    console.print(table)
+
+
+@contextmanager
+def faults_told() -> Iterator[None]:
+    """Faults this house raises on purpose end the command with their message and exit code 1, without a traceback."""
+    try:
+        yield
+    except JoulegateError as fault:
+        warn(str(fault))
+        raise typer.Exit(1) from None
