@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any, cast, Final
+from typing import Any, Final, cast
 
 from hiredis import HiredisError, Reader, pack_command
 
