@@ -30,8 +30,9 @@ _USAGE_MARK = b'"usage"'  # inside a JSON string its quotes would be escaped, so
 _ERROR_MARK = b'"error"'
 _DONE = b"[DONE]"
 _WHOLE_EVENT = (b"}\n\n", b"}\r\n\r\n")  # not just the empty line: three LF in a row end one event and begin another
-# What OpenAI and most servers send: one line, the field last, so the brace after it closes the outermost object.
-_NULL_LAST = re.compile(rb'(data: ?\{[^\r\n]*),"usage":null(\}[\r\n]{2,4})\Z')
+_NULL = b'"usage":null'
+_NULL_MEMBER = b',"usage":null'
+_NULL_LAST = b',"usage":null}\n\n'
 _HAS_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*[^\]\s]')
 # Where the usage field begins, or may yet begin when more bytes come.
 _MAYBE_USAGE = re.compile(rb'[,{]\s*(?:"usage"|"usage\Z|"usag\Z|"usa\Z|"us\Z|"u\Z|"\Z|\Z)')
@@ -78,12 +79,14 @@ class StreamReader:
             self.first_token
             and self._between_events
             and chunk.endswith(_WHOLE_EVENT)
-            and _USAGE_MARK not in chunk
             and _DONE not in chunk
             and _ERROR_MARK not in chunk
             and len(chunk) < LINE_BYTES_MAX
         ):
-            return chunk
+            if _USAGE_MARK not in chunk:
+                return chunk
+            if _is_one_event(chunk):
+                return self._about_usage(chunk)
         return self._feed_slowly(chunk)
 
     def _feed_slowly(self, chunk: bytes) -> bytes:
@@ -150,10 +153,11 @@ class StreamReader:
 
     def _about_usage(self, event: bytes) -> bytes:
         """What an event with a usage field becomes."""
-        if not self._wants_usage:
-            null_last = _NULL_LAST.match(event)
-            if null_last and event.count(_USAGE_MARK) == 1:
-                return null_last[1] + null_last[2]
+        only_null = _NULL in event and event.count(_USAGE_MARK) == 1
+        if only_null and self._wants_usage:
+            return event
+        if only_null and event.endswith(_NULL_LAST) and _is_one_event(event):
+            return event[: -len(_NULL_LAST)] + b"}\n\n"  # the brace after it closes the outermost object
         data = data_of(event)
         parsed = _parsed(event)
         if "usage" not in parsed:
@@ -165,7 +169,7 @@ class StreamReader:
                 return self._priced(event, data, reported)
             return event if parsed.get("choices") or _HAS_CHOICES.search(event) else b""
         if reported is None and not self._wants_usage:
-            return _without_member(event, data)
+            return event.replace(_NULL_MEMBER, b"", 1) if only_null and _NULL_MEMBER in event else _cut(event, data)
         return event
 
     def _priced(self, event: bytes, data: bytes, reported: dict[str, Any]) -> bytes:
@@ -177,7 +181,12 @@ class StreamReader:
         return event.replace(data, data[: span.value_start] + priced + data[span.end :], 1)
 
 
-def _without_member(event: bytes, data: bytes) -> bytes:
+def _is_one_event(chunk: bytes) -> bool:
+    """Whether a chunk is one event of one data line, ended by two LF: what nearly every server writes at a time."""
+    return chunk.startswith(b"data: {") and chunk.find(b"\n") == len(chunk) - 2 and b"\r" not in chunk
+
+
+def _cut(event: bytes, data: bytes) -> bytes:
     span = member_span(data, "usage")
     if span is None:
         return event

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given, settings
@@ -58,7 +59,10 @@ def test_null_usage_fields_that_we_caused_are_removed_and_nothing_else():
     first = (
         b'data: {"id":"1","choices":[{"index":0,"delta":{"content":"caf\xc3\xa9, \\"usage\\":null"}}],"usage":null}\n\n'
     )
-    inner = b'data: {"id":"1","choices":[{"index":0,"delta":{"content":"b"},"usage":null}],"usage": null ,"obfuscation":"x"}\n\n'
+    inner = (
+        b'data: {"id":"1","choices":[{"index":0,"delta":{"content":"b"},"usage":null}],'
+        b'"usage": null ,"obfuscation":"x"}\n\n'
+    )
     ahead = b'data: {"usage":null, "id":"1","choices":[{"index":0,"delta":{"content":"c"}}]}\n\n'
 
     out = passed(reader, first, inner, ahead)
@@ -90,7 +94,10 @@ def test_null_usage_fields_stay_with_a_caller_who_asked():
 
 
 def test_usage_on_a_finish_chunk_is_read_and_left_where_it_is():
-    event = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":2}}\n\n'
+    event = (
+        b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],'
+        b'"usage":{"prompt_tokens":7,"completion_tokens":2}}\n\n'
+    )
     silent, asked = a_reader(wants_usage=False), a_reader(wants_usage=True)
 
     assert passed(silent, event) == event
@@ -292,7 +299,7 @@ def streams(draw: st.DrawFn) -> bytes:
 
 def cut(stream: bytes, places: list[int]) -> list[bytes]:
     edges = sorted({0, len(stream), *(place % (len(stream) + 1) for place in places)})
-    return [stream[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [stream[start:end] for start, end in pairwise(edges)]
 
 
 @settings(max_examples=300, deadline=None)
