@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 async def _serve(settings: SimulatedSettings, host: str, port: int) -> None:
     counter = Counter()
+    counter.warm()  # so that the first request is as fast as the next
     server = SimulatedServer(settings, counter=counter, clock=SystemClock())
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
