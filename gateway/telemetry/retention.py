@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.telemetry.segments import hour_of
+from gateway.telemetry.segments import hour_of, number_of
 
 DAY_MS = 24 * 3_600_000
 KEEP_DAYS = 92  # a quarter, so that a monthly bill can still be explained when it is disputed
@@ -47,8 +47,7 @@ def hour_in_name(path: Path, root: Path) -> str:
 
 def writer_of(path: Path) -> tuple[str, int]:
     """Gateway and number of `HH-<gateway>-<n>.jsonl`."""
-    gateway, _, number = path.stem[3:].rpartition("-")
-    return gateway, int(number) if number.isdigit() else 0
+    return path.stem[3:].rpartition("-")[0], number_of(path)
 
 
 def is_closed(path: Path, root: Path, gateway: str, now_ms: int) -> bool:

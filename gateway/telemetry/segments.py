@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 from typing import Protocol
 
@@ -68,6 +67,7 @@ class Segments:
         self._open_file = open_file
         self._file: RawFile | None = None
         self._hour = ""
+        self._next = 0
         self._size = 0
         self._synced = True
         self.path: Path | None = None
@@ -117,23 +117,26 @@ class Segments:
             self.close()
         if self._file is None:
             self.path, self._file = self._open_next(hour)
-            self._hour, self._size, self._synced = hour, 0, True
+            self._size, self._synced = 0, True
         return self._file
 
     def _open_next(self, hour: str) -> tuple[Path, RawFile]:
-        for path in self._names(hour):
-            if not path.exists():
-                with contextlib.suppress(FileExistsError):
-                    return path, self._open_file(path)
-        raise AssertionError("numbers do not end")
-
-    def _names(self, hour: str) -> Iterator[Path]:
-        return (self._root / f"{hour}-{self._gateway}-{number}.jsonl" for number in count())
+        """The next number after any that we, or a process before us, gave out in this hour: numbers are an order."""
+        if hour != self._hour:
+            given = [number_of(path) for path in self._root.glob(f"{hour}-{self._gateway}-*.jsonl")]
+            self._next = max(given, default=-1) + 1
+            self._hour = hour
+        path = self._root / f"{hour}-{self._gateway}-{self._next}.jsonl"
+        self._next += 1
+        return path, self._open_file(path)
 
     def _abandon(self, whole_bytes: int) -> None:
         if self._file is not None:
             with contextlib.suppress(OSError):  # then the reader finds and counts one torn line
                 self._file.truncate(whole_bytes)
+            if self.path is not None and whole_bytes == 0:  # or a full disk would gather an empty file at each retry
+                with contextlib.suppress(OSError):
+                    self.path.unlink()
         self._close()
 
     def _close(self) -> None:
@@ -147,3 +150,9 @@ class Segments:
 def hour_of(wall_ms: int) -> str:
     """`YYYY-MM-DD/HH` in UTC: the beginning of a segment's name, and its order among segments."""
     return datetime.fromtimestamp(wall_ms / 1_000, UTC).strftime("%Y-%m-%d/%H")
+
+
+def number_of(path: Path) -> int:
+    """`n` of `HH-<gateway>-<n>.jsonl`; 0 for a file that is not ours."""
+    number = path.stem.rpartition("-")[2]
+    return int(number) if number.isdigit() else 0

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import promql_parser
 import pytest
 
-from tests.grafana.town import Town
 from tests.support.dashboards import every_panel_has_data, queries, read_dashboard
 from tests.support.prometheus import Prometheus, prometheus
 from tests.support.scrape import served
+from tests.support.town import Town
 
 OURS = re.compile(r"\bjoulegate_[a-z_]+")
 
