@@ -131,6 +131,8 @@ def _wording(detail: ErrorDetails) -> str:
             return "unknown key"
         case "model_type" | "dict_type":
             return "should be a mapping"
+        case "string_type":
+            return "should be text; put quotes around it"
         case _:
             text = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
             return text.replace("Input should", "should", 1)

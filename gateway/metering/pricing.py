@@ -8,7 +8,7 @@ from __future__ import annotations
 from gateway.domain.amounts import Amounts
 from gateway.domain.profile import PriceTier, Rates, TokenRates
 from gateway.domain.usage import TokenUsage
-from gateway.metering.carbon import NJ_PER_KJ
+from gateway.metering.carbon import micrograms
 from gateway.metering.rates import compile_rates
 from gateway.metering.rounding import half_even
 
@@ -58,5 +58,5 @@ def _amounts(token: TokenRates, usage: TokenUsage, carbon_ug_per_kj: int | None,
     if token.energy_uncached_input is None or token.energy_output is None or token.energy_request is None:
         return Amounts(nanos, None, None, inputs + outputs, 1)
     energy_nj = token.energy_request + token.energy_uncached_input * (inputs - cached) + token.energy_output * outputs
-    carbon = None if carbon_ug_per_kj is None else half_even(energy_nj * carbon_ug_per_kj, NJ_PER_KJ)
+    carbon = None if carbon_ug_per_kj is None else micrograms(energy_nj, carbon_ug_per_kj)
     return Amounts(nanos, half_even(energy_nj, NJ_PER_MJ), carbon, inputs + outputs, 1)

@@ -14,9 +14,11 @@ from gateway.domain.price import ListPrice, ListTier
 
 _SITE_KEYS = frozenset({"pue", "zone", "tariff", "usd_per_kwh", "power_cap_watts", "cap", "grid_g_per_kwh"})
 
-NotNegative = Annotated[Decimal, Field(ge=0)]
-Positive = Annotated[Decimal, Field(gt=0)]
-Share = Annotated[Decimal, Field(ge=0, lt=1)]
+NotNegative = Annotated[
+    Decimal, Field(ge=0, le=10**12, decimal_places=18)
+]  # bounded: exact arithmetic takes its digits
+Positive = Annotated[Decimal, Field(gt=0, le=10**12, decimal_places=18)]
+Share = Annotated[Decimal, Field(ge=0, lt=1, decimal_places=18)]
 
 
 class Kind(StrEnum):

@@ -97,6 +97,11 @@ class Profile(ProfilePart):
         return bool(self.capabilities & GENERATES)
 
     @property
+    def embeds(self) -> bool:
+        """Whether it serves requests without any output."""
+        return "embedding" in self.capabilities
+
+    @property
     def energy_factor90(self) -> Decimal:
         """How far its energy may be off, in nine of ten cases."""
         return self.uncertainty.energy_factor90 or FACTOR90_OF_TIER[self.provenance.tier]
@@ -131,8 +136,8 @@ class Profile(ProfilePart):
             problems.append("price is for kind api; what owned hardware costs stands in capacity")
         if self.power is not None and self.power.active_w is None:
             problems.append("a self_hosted profile needs power.idle_w and power.active_w; an explicit 0 is allowed")
-        if self.power is not None and not self.generates and self.power.output_slope_j_per_token is not None:
-            problems.append("a model without output needs the pair prefill_j_per_token, decode_j_per_token")
+        if self.power is not None and self.embeds and self.power.output_slope_j_per_token is not None:
+            problems.append("an embedding has no output for a slope: give prefill_j_per_token and decode_j_per_token")
         load, side = self.reference_load, "output_tok_s" if self.generates else "input_tok_s"
         if load is not None and getattr(load, side) is None:
             problems.append(f"reference_load needs {side}")
@@ -150,8 +155,8 @@ class Profile(ProfilePart):
             problems.append("capacity is for self_hosted; what an API costs stands in price")
         if self.power is not None and self.power.active_w is not None:
             problems.append("an API's floor is shared with its other customers: give energy per token only")
-        if self.power is not None and self.embodied is not None and self.hardware is None:
-            problems.append("embodied needs hardware")
+        if self.embodied is not None:
+            problems.append("embodied is for self_hosted: an API's hardware is shared with its other customers")
         return problems
 
     def _unknown_assumed(self) -> list[str]:

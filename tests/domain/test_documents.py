@@ -88,6 +88,7 @@ def test_an_empty_document_is_a_mapping_without_keys() -> None:
             "x.yaml:1: listen.zzz: unknown key; known here: host, port, weight, ratio",
         ),
         ("listen: 3", "x.yaml:1: listen: should be a mapping"),
+        ("listen: {host: 12}", "x.yaml:1: listen.host: should be text; put quotes around it"),
         ("- a", "x.yaml:1: should be a mapping"),
     ],
 )

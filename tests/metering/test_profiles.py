@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.domain.faults import BadDocument
-from gateway.metering.profiles import named_as, read_profile
+from gateway.metering.profiles import Profile, named_as, read_profile
 from tests.metering.making import API, a_profile
 
 SWIFT = """\
@@ -18,6 +18,8 @@ price:
   list_price: {input: "2", output: 8, source: test, retrieved: 2026-11-23}
 provenance: {tier: E}
 """
+
+_SLOPE = {"boundary": "it", "idle_w": 0, "active_w": 1, "output_slope_j_per_token": "0.1"}
 
 
 @pytest.mark.parametrize(
@@ -43,6 +45,9 @@ provenance: {tier: E}
         ({"provenance": {"tier": "C"}}, "tier C needs source and retrieved; without a source a profile is tier E"),
         ({"assumed": ["power.idle_w", "power.idle_watts"]}, "assumed names 'power.idle_watts', which this profile"),
         ({"assumed": ["power.idle_w", "power.idle_w"]}, "names a field twice"),
+        ({"capabilities": ["chat", "embedding"], "power": {**_SLOPE}}, "an embedding has no output for a slope"),
+        ({"power__active_w": "1e999999"}, "less than or equal to 1000000000000"),
+        ({"power__active_w": "1000.0000000000000000001"}, "no more than 18 decimal places"),
         ({"id": "../etc/passwd"}, "should match pattern"),
         ({"power__active_w": "-1"}, "greater than or equal to 0"),
         ({"uncertainty": {"energy_factor90": "0.5"}}, "greater than or equal to 1"),
@@ -67,6 +72,7 @@ _FLOOR = {"boundary": "facility", "prefill_j_per_token": 0, "decode_j_per_token"
         ({"price__discount": "1"}, "less than 1"),
         ({"price": {"list_price": {"input": 1, **_READ}}}, "price.list_price needs output"),
         ({"capacity": {"usd_per_gpu_hour": 1, **_READ}}, "capacity is for self_hosted"),
+        ({"embodied": {"kg_per_gpu": 1, "lifetime_s": 1, "source": "t"}}, "embodied is for self_hosted"),
         ({"power": _FLOOR}, "an API's floor is shared with its other customers"),
     ],
 )
@@ -125,3 +131,9 @@ def test_the_speed_is_what_the_estimator_starts_from() -> None:
     latency = a_profile(performance={"ttft_base_ms": 60, "tpot_base_ms": "4.5"}).latency
 
     assert (latency.ttft_base_ms, latency.tpot_base_ms) == (60.0, 4.5)
+
+
+def test_editors_get_a_schema_with_every_section() -> None:
+    properties = Profile.model_json_schema()["properties"]
+
+    assert {"schema", "id", "kind", "power", "price", "provenance", "assumed"} <= properties.keys()
