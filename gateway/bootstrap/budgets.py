@@ -53,6 +53,11 @@ def exact(amount: int, unit: Unit) -> str:
     return f"{(Decimal(amount) / SHOWN[unit][1]).normalize():f}"
 
 
+def shown_unit(unit: Unit) -> str:
+    """The word people use for a unit."""
+    return SHOWN[unit][0]
+
+
 def resets(end_ms: int | None) -> str | None:
     """When a window ends, in UTC; None for one that never does."""
     return None if end_ms is None else datetime.fromtimestamp(end_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%MZ")

@@ -27,7 +27,7 @@ from gateway.bootstrap.children import Child, start
 from gateway.bootstrap.demo_scene import Scene, real_scene, simulated_scene
 from gateway.bootstrap.demo_table import Figures, plain, read_figures, table
 from gateway.bootstrap.demo_traffic import Team, Traffic
-from gateway.bootstrap.store import open_store
+from gateway.bootstrap.keys import KeyWish, create_key
 from gateway.domain.faults import JoulegateError
 
 REFRESH_S = 1.0
@@ -61,7 +61,7 @@ async def _demo(options: DemoOptions, home: Path, console: Console) -> int:
         loop.add_signal_handler(number, stop.set)
     scene = real_scene() if options.real else simulated_scene()
     async with AsyncExitStack() as stack:
-        console.print(f"starting {scene.what}", highlight=False)
+        console.print(f"starting {scene.what}", highlight=False, soft_wrap=True)
         backends = await _start_all(scene, home, stack)
         token = secrets.token_hex(16)
         config = scene.write(
@@ -74,9 +74,9 @@ async def _demo(options: DemoOptions, home: Path, console: Console) -> int:
         )
         gateway = await _start(stack, "gateway", ["gateway", "serve", "--config", str(config)], home)
         teams = await _teams(config, scene)
-        console.print(directions(gateway, teams, token, config, scene.model), highlight=False)
+        console.print(directions(gateway, teams, token, config, scene.model), highlight=False, soft_wrap=True)
         await _talk(options, scene, gateway, teams, console, stop)
-        console.print("ending: streams finish, books are closed", highlight=False)
+        console.print("ending: streams finish, books are closed", highlight=False, soft_wrap=True)
     return 0
 
 
@@ -93,11 +93,11 @@ async def _start(stack: AsyncExitStack, name: str, arguments: Sequence[str], hom
 
 async def _teams(config: Path, scene: Scene) -> list[Team]:
     """A key for each team, made as an operator would."""
-    async with open_store(config, os.environ) as store:
-        return [
-            Team(name, (await store.keys.create(team=name, name=f"demo-{name}")).key, people, pause_s=scene.pause_s)
-            for name, people in scene.teams.items()
-        ]
+    teams = []
+    for name, people in scene.teams.items():
+        made = await create_key(config, os.environ, KeyWish(team=name, name=f"demo-{name}"))
+        teams.append(Team(name, str(made["key"]), people, scene.pause_s))
+    return teams
 
 
 async def _talk(
@@ -110,12 +110,14 @@ async def _talk(
         teams=teams,
         random=Random(),  # noqa: S311  # who asks what, in a demo
         answer_tokens=scene.answer_tokens,
+        classes=scene.classes,
     )
     if options.seconds is not None:
         asyncio.get_running_loop().call_later(options.seconds, stop.set)
     watch = asyncio.ensure_future(gateway.ended())
     watch.add_done_callback(lambda _: stop.set())
     talking = asyncio.create_task(traffic.run(stop))
+    talking.add_done_callback(lambda _: stop.set())
     try:
         figures = await _show(f"http://127.0.0.1:{gateway.port('admin_port')}/metrics", console, stop)
         await talking
@@ -123,7 +125,7 @@ async def _talk(
             raise JoulegateError("the gateway ended before the demo did")
         figures = await _scrape(f"http://127.0.0.1:{gateway.port('admin_port')}/metrics") or figures
         console.print(table(figures))
-        console.print(summary(traffic, figures), highlight=False)
+        console.print(summary(traffic, figures), highlight=False, soft_wrap=True)
     finally:
         talking.cancel()
         watch.cancel()

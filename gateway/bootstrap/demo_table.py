@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client.parser import text_string_to_metric_families
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 
@@ -128,18 +129,22 @@ def median(buckets: Mapping[float, float]) -> float | None:
 
 
 def table(figures: Figures) -> RenderableType:
-    """Two tables: backends with a total, and budgets."""
-    backends = Table(title="Joulegate demo: simulated backends, fictional prices", title_justify="left")
-    for heading in ("backend", "requests", "dollars", "joules", "g CO2e", "J/token", "in SLA", "TTFT p50"):
-        backends.add_column(heading, justify="left" if heading == "backend" else "right")
+    """Two tables: backends with a total, and budgets; and the savings in words."""
+    backends = _empty(("backend", "requests", "dollars", "joules", "g CO2e", "J/token", "in SLA", "TTFT p50"))
     for cells in backend_rows(figures):
-        backends.add_row(*cells, end_section=cells[0] != "all")
-    budgets = Table(title="Budgets", title_justify="left")
-    for heading in ("budget", "spent", "held", "limit", "used"):
-        budgets.add_column(heading, justify="left" if heading == "budget" else "right")
+        backends.add_row(*cells)
+    budgets = _empty(("budget", "spent", "held", "limit", "used"))
     for cells in budget_rows(figures):
         budgets.add_row(*cells)
     return Group(backends, budgets, closing_line(figures))
+
+
+def _empty(headings: Sequence[str]) -> Table:
+    """A table whose first column is a name and whose others are figures."""
+    empty = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for index, heading in enumerate(headings):
+        empty.add_column(heading, justify="right" if index else "left", no_wrap=True)
+    return empty
 
 
 def plain(figures: Figures) -> str:
@@ -193,4 +198,4 @@ def closing_line(figures: Figures) -> str:
     """Savings and refusals in words."""
     saved = "-" if figures.savings is None else f"{figures.savings:.0%}"
     denied = figures.outcomes.get("budget_denied", 0)
-    return f"saved against the dearest backend: {saved}; refused because a budget is spent (402): {denied}"
+    return f"saved against the dearest backend: {saved}; refused, budget spent (402): {denied}"

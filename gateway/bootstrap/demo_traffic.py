@@ -35,7 +35,7 @@ class Team:
     name: str
     key: str
     people: int
-    pause_s: float = 0.4  # mean time a person reads before asking again
+    pause_s: float  # mean time a person reads before asking again
 
 
 @dataclass(slots=True)
@@ -54,12 +54,22 @@ class Tally:
 class Traffic:
     """Conversations against one gateway until told to stop."""
 
-    def __init__(self, *, base_url: str, model: str, teams: Sequence[Team], random: Random, answer_tokens: int = 120):
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        model: str,
+        teams: Sequence[Team],
+        random: Random,
+        answer_tokens: int,
+        classes: Sequence[str] = (),
+    ) -> None:
         self._url = f"{base_url}/chat/completions"
         self._model = model
         self._teams = teams
         self._random = random
         self._answer_tokens = answer_tokens
+        self._classes = classes
         self.tally = Tally()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -75,11 +85,16 @@ class Traffic:
             await self._conversation(http, team, stop)
 
     async def _conversation(self, http: aiohttp.ClientSession, team: Team, stop: asyncio.Event) -> None:
-        session = str(UUID(int=self._random.getrandbits(128)))
+        who = {
+            "authorization": f"Bearer {team.key}",
+            "x-joulegate-session": str(UUID(int=self._random.getrandbits(128))),
+        }
+        if self._classes:
+            who["x-joulegate-class"] = self._random.choice(self._classes)
         messages: list[dict[str, str]] = [{"role": "system", "content": "You are a helpful assistant of a small shop."}]
         for _ in range(self._random.randint(2, 5)):
             messages.append({"role": "user", "content": self._random.choice(QUESTIONS)})
-            answer = await self._ask(http, team, session, messages)
+            answer = await self._ask(http, who, messages)
             messages.append({"role": "assistant", "content": answer})
             try:
                 await asyncio.wait_for(stop.wait(), self._random.expovariate(1 / team.pause_s))
@@ -87,7 +102,7 @@ class Traffic:
             except TimeoutError:
                 continue
 
-    async def _ask(self, http: aiohttp.ClientSession, team: Team, session: str, messages: list[dict[str, str]]) -> str:
+    async def _ask(self, http: aiohttp.ClientSession, who: dict[str, str], messages: list[dict[str, str]]) -> str:
         stream = self._random.random() < 0.6
         body = {
             "model": self._model,
@@ -95,9 +110,8 @@ class Traffic:
             "stream": stream,
             "max_tokens": self._random.randint(self._answer_tokens // 4, self._answer_tokens),
         }
-        headers = {"authorization": f"Bearer {team.key}", "x-joulegate-session": session}
         try:
-            async with http.post(self._url, json=body, headers=headers) as response:
+            async with http.post(self._url, json=body, headers=who) as response:
                 raw = await response.read()
         except (aiohttp.ClientError, TimeoutError):
             self.tally.broken += 1

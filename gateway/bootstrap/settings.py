@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
@@ -18,7 +18,7 @@ from pydantic import Field, SecretStr, StringConstraints, field_validator, model
 from gateway.domain.documents import Section, Source, read
 from gateway.domain.faults import BadDocument
 
-SCHEMA = "joulegate.settings/1"
+SCHEMA: Final = "joulegate.settings/1"
 ADMIN_TOKEN_CHARACTERS_MIN = 16  # what a person would still type; 128 bits of hex are twice that
 
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -183,6 +183,7 @@ class Records(Section):
 class Settings(Section):
     """The whole of `joulegate.yaml`."""
 
+    schema_: Literal["joulegate.settings/1"] = Field(default=SCHEMA, alias="schema")
     listen: Listen = Listen()
     admin: Admin
     redis: Redis = Redis()
