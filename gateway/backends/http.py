@@ -13,7 +13,6 @@ import ssl
 from collections.abc import Mapping
 
 import aiohttp
-from aiohttp.abc import AbstractCookieJar
 from aiohttp.connector import AddrInfoType
 from multidict import CIMultiDict
 from yarl import URL
@@ -48,7 +47,11 @@ class HttpUpstreams:
         Needs a running loop. Raises ValueError for a url or CA file that can not be used; then nothing has changed.
         """
         kept = {name: old for name, old in self._upstreams.items() if backends.get(name) == old.backend}
-        made = {name: HttpUpstream(backend) for name, backend in backends.items() if name not in kept}
+        fresh = {name: backend for name, backend in backends.items() if name not in kept}
+        for backend in fresh.values():
+            _base_url(backend)
+            _tls(backend)
+        made = {name: HttpUpstream(backend) for name, backend in fresh.items()}
         gone = [old for name, old in self._upstreams.items() if name not in kept]
         self._upstreams = {**kept, **made}
         for old in gone:
@@ -85,7 +88,7 @@ class HttpUpstream:
                 keepalive_timeout=KEEPALIVE_SECONDS,
                 socket_factory=_socket,
             ),
-            cookie_jar=_no_cookies(),
+            cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             auto_decompress=False,
             read_bufsize=READ_BUFFER_BYTES,
@@ -222,10 +225,6 @@ def _tls(backend: Backend) -> ssl.SSLContext | bool:
         return ssl.create_default_context(cafile=backend.ca_file)
     except (OSError, ssl.SSLError) as fault:
         raise ValueError(f"backend {backend.name}: ca_file can not be used: {fault}") from fault
-
-
-def _no_cookies() -> AbstractCookieJar:
-    return aiohttp.DummyCookieJar()
 
 
 def _socket(address: AddrInfoType) -> socket.socket:

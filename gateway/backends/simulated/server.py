@@ -47,8 +47,8 @@ class SimulatedServer:
         app = web.Application(client_max_size=Limits().body_bytes)
         app.add_routes(
             [
-                web.post("/v1/chat/completions", lambda request: self._generate(request, CallKind.CHAT)),
-                web.post("/v1/completions", lambda request: self._generate(request, CallKind.COMPLETION)),
+                web.post("/v1/chat/completions", self._chat),
+                web.post("/v1/completions", self._complete),
                 web.post("/v1/embeddings", self._embed),
                 web.get("/v1/models", self._models),
                 web.get("/health", self._health),
@@ -67,6 +67,12 @@ class SimulatedServer:
         """Stops listening and ends what is in progress."""
         if self._runner is not None:
             await self._runner.cleanup()
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        return await self._generate(request, CallKind.CHAT)
+
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
+        return await self._generate(request, CallKind.COMPLETION)
 
     async def _generate(self, request: web.Request, kind: CallKind) -> web.StreamResponse:
         call = await self._call(request, kind)
