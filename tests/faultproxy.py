@@ -3,7 +3,7 @@
 latency_s             each answer is held back that long
 drop_reply_once       the next answer is swallowed and the connection reset: the server did it, the client can not know
 refuse                new connections are closed at once
-black_hole            everything is taken and nothing passes, as when a cable is pulled
+black_hole            connections that speak now fall silent for good, as when a firewall forgets them
 reset_all()           every connection is cut
 """
 
@@ -23,6 +23,7 @@ class FaultProxy:
         self._target = target
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self.latency_s = 0.0
         self.drop_reply_once = False
         self.refuse = False
@@ -39,7 +40,7 @@ class FaultProxy:
             writer.transport.abort()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         return self
 
     async def __aexit__(
@@ -48,6 +49,13 @@ class FaultProxy:
         assert self._server is not None
         self._server.close()
         self.reset_all()
+        if self._serving:
+            await asyncio.wait(self._serving)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
@@ -74,7 +82,7 @@ class FaultProxy:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool) -> None:
         while data := await reader.read(65536):
             if self.black_hole:
-                continue
+                await asyncio.Event().wait()  # TCP loses nothing in the middle: this connection is dead from here on
             if answers and self.latency_s:
                 await asyncio.sleep(self.latency_s)
             if answers and self.drop_reply_once:

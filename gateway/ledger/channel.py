@@ -139,7 +139,11 @@ class ScriptChannel:
         wire = await self._address.open()
         deadline = asyncio.get_running_loop().time() + CONNECT_S
         try:
-            greeting = [*self._address.greeting(), *(("SCRIPT", "LOAD", script.text) for script in self._scripts)]
+            greeting = [
+                *self._address.greeting(),
+                ("PING",),
+                *(("SCRIPT", "LOAD", script.text) for script in self._scripts),
+            ]
             for reply in await asyncio.gather(*(wire.send(packed(*command), deadline) for command in greeting)):
                 if isinstance(reply, ReplyError):
                     raise reply

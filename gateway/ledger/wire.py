@@ -46,8 +46,8 @@ class Wire(asyncio.Protocol):
             self._loop.call_soon(self._flush)
         self._outgoing.append(command)
         self._due.append((reply, deadline))
-        if self._timer is None:
-            self._timer = self._loop.call_at(deadline, self._check)
+        if self._timer is None or deadline < self._timer.when():
+            self._wake_at(deadline)
         return reply
 
     def abort(self, why: str) -> None:
@@ -83,17 +83,21 @@ class Wire(asyncio.Protocol):
             self._transport.write(b"".join(outgoing))
 
     def _check(self) -> None:
-        """Fail what is past its deadline; commands have about the same time, so the oldest are due first."""
+        """Fail what is past its deadline, and wake for the next: one timer for all, as most are answered in time."""
         now = self._loop.time()
         self._timer = None
         for waiting, deadline in self._due:
-            if waiting.done():
-                continue
-            if deadline > now:
-                self._timer = self._loop.call_at(deadline, self._check)
-                break
-            waiting.set_exception(TimeoutError())
+            if deadline <= now and not waiting.done():
+                waiting.set_exception(TimeoutError())
+        ahead = [deadline for waiting, deadline in self._due if not waiting.done()]
+        if ahead:
+            self._wake_at(min(ahead))
         self._give_up_if_stalled(now)
+
+    def _wake_at(self, deadline: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._check)
 
     def _give_up_if_stalled(self, now: float) -> None:
         if self._due and now - self._due[0][1] > STALLED_S:
