@@ -8,6 +8,7 @@ running integral of floor/n makes it O(1) per arrival and departure; carried rem
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.domain.amounts import Amounts
 from gateway.domain.profile import Rates
@@ -19,16 +20,14 @@ PICO_NS_PER_NANO_S = 1_000 * NS_PER_S  # pico-dollars per second times nanosecon
 EMBODIED_SCALE = PJ_PER_KJ // NS_PER_S  # brings ug/s times ns to the denominator of pJ times ug/kJ
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """Where an integral stood: dealt to each so far, and nanoseconds for which its quantity was unknown."""
 
     each: int
     unknown_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """One request's arrival: where the integrals stood. Given back to `depart` once."""
 
     serial: int

@@ -18,6 +18,7 @@ NotNegative = Annotated[
     Decimal, Field(ge=0, le=10**12, decimal_places=18)
 ]  # bounded: exact arithmetic takes its digits
 Positive = Annotated[Decimal, Field(gt=0, le=10**12, decimal_places=18)]
+Factor = Annotated[Decimal, Field(ge=1, le=1_000, decimal_places=18)]
 Share = Annotated[Decimal, Field(ge=0, lt=1, decimal_places=18)]
 
 
@@ -64,7 +65,7 @@ class Hardware(ProfilePart):
     """The accelerators of the whole deployment."""
 
     gpu: str
-    count: Annotated[int, Field(ge=1)]
+    count: Annotated[int, Field(ge=1, le=1_000_000)]
     parallelism: str | None = None
 
 
@@ -101,7 +102,7 @@ class Power(ProfilePart):
     prefill_j_per_token: NotNegative | None = None
     decode_j_per_token: NotNegative | None = None
     context_j_per_token2: NotNegative = Decimal(0)
-    host_factor: Annotated[Decimal, Field(ge=1)] | None = None
+    host_factor: Factor | None = None
     curve: tuple[tuple[Positive, Positive], ...] | None = None
     measured: tuple[MeasuredPoint, ...] = ()
     valid: Valid | None = None
@@ -238,8 +239,8 @@ class Price(ProfilePart):
 class Uncertainty(ProfilePart):
     """The factor the energy is within, times or divided by, in nine of ten cases; by tier when left out."""
 
-    energy_factor90: Annotated[Decimal, Field(ge=1)] | None = None
-    split_factor90: Annotated[Decimal, Field(ge=1)] | None = None
+    energy_factor90: Factor | None = None
+    split_factor90: Factor | None = None
 
 
 class Provenance(ProfilePart):

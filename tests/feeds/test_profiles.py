@@ -68,6 +68,15 @@ def test_a_deployment_is_rated_as_it_was_measured_at_its_reference_load(name: st
     assert energy_mj == pytest.approx(facility, rel=float(power.valid.fit_error_max or 0) + 0.02)
 
 
+def test_a_million_tokens_of_a_70b_cost_capacity_and_a_little_electricity() -> None:
+    """4 x $1.30 an hour at 2,511 tokens/s is $0.575; 0.798 J x 1.8 at $0.10/kWh is $0.040, of which 0.0066 marginal."""
+    rates = compiled(PROFILES["llama-3.1-70b@4xh100"])
+    million = TokenUsage(0, 0, 0, 1_000_000, 0, Basis.PROVIDER)
+
+    assert marginal(rates, million).usd_nanos == pytest.approx(6_640_000, rel=0.001)
+    assert rated(rates, million).usd_nanos == pytest.approx(575_200_000 + 39_900_000, rel=0.001)
+
+
 @pytest.mark.parametrize("name", sorted(PROFILES))
 def test_every_profile_compiles_and_charges_something_it_can_name(name: str) -> None:
     rates = compiled(PROFILES[name])
