@@ -31,12 +31,15 @@ class TextCounter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What a call is to any tokenizer: text tokens by one encoding, and what the dialect's rule adds to them."""
+    """What a call is to any tokenizer: text tokens by one encoding, and what the dialect's rule adds to them.
+
+    script: None where the count is exact, since then there is nothing to scale.
+    """
 
     counted: Count
     overhead: int
     messages: int
-    script: Script
+    script: Script | None
     given_ids: int
     exact: bool
     teaches: bool
@@ -48,7 +51,7 @@ class InputEstimator:
     def __init__(self, counter: TextCounter, ratios: Ratios):
         self._counter = counter
         self._ratios = ratios
-        self._found: dict[tuple[int, str], tuple[weakref.ref[ModelCall], Features]] = {}
+        self._found: dict[tuple[int, str | None], tuple[weakref.ref[ModelCall], Features]] = {}
 
     @property
     def calls_known(self) -> int:
@@ -60,21 +63,22 @@ class InputEstimator:
 
         exact: by the member's own OpenAI `encoding`, and nothing in the call is estimated by rule.
         """
-        by = encoding or YARDSTICK
-        found = self._found.get((id(call), by))
+        found = self._found.get((id(call), encoding))
         if found is not None:
-            return self._on(member, encoding, found[1])
-        counted = self._counter.count([part.text for part in call.texts], by)
+            return self._on(member, found[1])
+        counted = self._counter.count([part.text for part in call.texts], encoding or YARDSTICK)
         if isinstance(counted, Count):
-            return self._on(member, encoding, self._remember(call, by, counted))
+            return self._on(member, self._remember(call, encoding, counted))
         return self._later(call, encoding, member, counted)
 
     def learn(self, member: str, call: ModelCall, reported: int) -> None:
-        """What `member` says the call took. A call not of text alone, or estimated, teaches nothing."""
-        found = self._found.get((id(call), YARDSTICK))
+        """What `member` says the call took. One that was counted exactly, or not of text alone, teaches nothing."""
+        found = self._found.get((id(call), None))
         if found is None or not found[1].teaches:
             return
         seen = found[1]
+        if seen.script is None:
+            return
         self._ratios.learn(
             member,
             seen.script,
@@ -92,7 +96,7 @@ class InputEstimator:
         return self._output_later(texts, encoding, member, counted)
 
     async def _later(self, call: ModelCall, encoding: str | None, member: str, counted: Awaitable[Count]) -> Count:
-        return self._on(member, encoding, self._remember(call, encoding or YARDSTICK, await counted))
+        return self._on(member, self._remember(call, encoding, await counted))
 
     async def _output_later(
         self, texts: Sequence[str], encoding: str | None, member: str, counted: Awaitable[Count]
@@ -104,8 +108,8 @@ class InputEstimator:
             return counted
         return Count(self._ratios.text_tokens(member, script_of(texts), counted.tokens), exact=False)
 
-    def _on(self, member: str, encoding: str | None, seen: Features) -> Count:
-        if encoding is not None:
+    def _on(self, member: str, seen: Features) -> Count:
+        if seen.script is None:
             tokens = seen.counted.tokens + seen.overhead + seen.given_ids
             return Count(tokens, seen.exact)
         tokens = self._ratios.tokens(
@@ -113,17 +117,22 @@ class InputEstimator:
         )
         return Count(tokens + seen.given_ids, exact=False)
 
-    def _remember(self, call: ModelCall, by: str, counted: Count) -> Features:
+    def _remember(self, call: ModelCall, encoding: str | None, counted: Count) -> Features:
         features = Features(
             counted=counted,
             overhead=call.fixed_tokens + sum(part.extra_tokens for part in call.texts),
             messages=len(call.texts),
-            script=Script.CODE if call.needs & SCHEMAS else script_of([part.text for part in call.texts]),
+            script=None if encoding else class_of(call),
             given_ids=call.token_ids,
             exact=counted.exact and not call.needs & BY_RULE,
             teaches=counted.exact and not call.needs & NOT_TEXT,
         )
-        key = (id(call), by)
+        key = (id(call), encoding)
         # The id is free for another call only after this one is gone, and then the entry is gone with it.
         self._found[key] = (weakref.ref(call, lambda _: self._found.pop(key, None)), features)
         return features
+
+
+def class_of(call: ModelCall) -> Script:
+    """The class whose ratio holds for a call."""
+    return Script.CODE if call.needs & SCHEMAS else script_of([part.text for part in call.texts])

@@ -91,10 +91,11 @@ def test_a_call_is_counted_once_for_all_members_of_one_encoding(
     call = a_call()
     for member in ("a", "b", "c"):
         estimator.estimate(call, None, member)
-    estimator.estimate(call, "o200k_base", "d")
-    estimator.estimate(call, "cl100k_base", "e")
+    for member in ("d", "e"):
+        estimator.estimate(call, "o200k_base", member)
+    estimator.estimate(call, "cl100k_base", "f")
 
-    assert [encoding for _, encoding in counter.asked] == ["o200k_base", "cl100k_base"]
+    assert [encoding for _, encoding in counter.asked] == ["o200k_base", "o200k_base", "cl100k_base"]
 
 
 async def test_a_large_call_is_awaited_once_and_then_known() -> None:
@@ -138,6 +139,24 @@ def test_pictures_teach_nothing_of_text(estimator: InputEstimator) -> None:
         estimator.learn("m", call, 900)
 
     assert estimator.estimate(a_call(), None, "m") == Count(16, exact=False)
+
+
+def test_a_member_counted_exactly_teaches_nothing(estimator: InputEstimator) -> None:
+    for _ in range(50):
+        call = a_call()
+        estimator.estimate(call, "o200k_base", "m")
+        estimator.learn("m", call, 900)
+
+    assert estimator.estimate(a_call(), None, "m") == Count(16, exact=False)
+
+
+def test_schemas_are_scaled_as_code(estimator: InputEstimator) -> None:
+    for _ in range(50):
+        call = a_call(needs=frozenset({"tools"}))
+        estimator.estimate(call, None, "m")
+        estimator.learn("m", call, 30)
+
+    assert estimator.estimate(a_call(needs=frozenset({"tools"})), None, "m") == Count(30, exact=False)
 
 
 def test_a_call_that_was_never_estimated_teaches_nothing(estimator: InputEstimator) -> None:
