@@ -13,7 +13,7 @@ from gateway.domain.refusal import Refusal, RefusalCode
 from gateway.domain.tenancy import ID_PATTERN, Identity
 from gateway.server.errors import render
 from gateway.server.money import budget_json
-from gateway.server.offices import Change, Json, NewKey, Offices
+from gateway.server.offices import Change, Json, NewKey, Offices, settled
 from gateway.server.overview import BackendView, History
 
 
@@ -64,7 +64,7 @@ class AdminCalls:
 
     async def backends(self, request: web.Request) -> web.Response:
         """Backends: state, load, modelled power."""
-        return listed(self._offices.backends())
+        return listed(await settled(self._offices.backends()))
 
     async def policies(self, request: web.Request) -> web.Response:
         """The rules in force."""
@@ -82,7 +82,7 @@ class AdminCalls:
 
     async def decision(self, request: web.Request) -> web.Response:
         """Why a recent request went where it went."""
-        decision = self._offices.decision(request.match_info["id"])
+        decision = await settled(self._offices.decision(request.match_info["id"]))
         return absent("No such request among the last ones.") if decision is None else answer(decision)
 
     def _audit(self, request: web.Request, action: str, target: str, outcome: str) -> None:

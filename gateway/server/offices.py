@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from inspect import isawaitable
+from typing import Literal, Protocol, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +15,8 @@ from gateway.server.overview import BackendView, Overview
 
 ID = r"^[A-Za-z0-9_-]{1,64}$"
 Json = Mapping[str, object]
+Exposition = tuple[bytes, str]
+T = TypeVar("T")
 
 
 class KeyDesk(Protocol):
@@ -62,24 +65,29 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Offices:
-    """Whom the admin port asks.
+    """Whom the admin port asks. Those that may answer later ask other processes.
 
     metrics: an Accept header -> exposition and its content type. checks: named readiness checks, True is good; no
     configuration in the names. reload: validates and swaps everything, returns the version now in force, raises
     BadDocument. decision: how one recent request was decided. usage: rows by model and backend, of one team or all.
     """
 
-    metrics: Callable[[str], tuple[bytes, str]]
+    metrics: Callable[[str], Exposition | Awaitable[Exposition]]
     checks: Callable[[], Awaitable[Mapping[str, bool]]]
     overview: Callable[[], Awaitable[Overview]]
     keys: KeyDesk
     teams: Callable[[], Awaitable[Sequence[Json]]]
     budgets: Callable[[], Awaitable[Sequence[BudgetStatus]]]
     usage: Callable[[str | None], Awaitable[Sequence[Json]]]
-    backends: Callable[[], Sequence[BackendView]]
+    backends: Callable[[], Sequence[BackendView] | Awaitable[Sequence[BackendView]]]
     policies: Callable[[], Json]
     reload: Callable[[], Awaitable[str]]
-    decision: Callable[[str], Json | None]
+    decision: Callable[[str], Json | Awaitable[Json | None] | None]
     audit: Callable[[Change], None]
     new_id: Callable[[], str]
     wall_ms: Callable[[], int]
+
+
+async def settled(answer: T | Awaitable[T]) -> T:
+    """An answer that is here, or comes later."""
+    return cast(T, await answer if isawaitable(answer) else answer)

@@ -7,7 +7,7 @@ import asyncio
 import orjson
 from aiohttp import web
 
-from gateway.server.offices import Offices
+from gateway.server.offices import Offices, settled
 
 CHECK_SECONDS_MAX = 2.0
 
@@ -21,7 +21,7 @@ class Probes:
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Prometheus, in the format it asks for."""
-        body, content_type = self._offices.metrics(request.headers.get("accept", ""))
+        body, content_type = await settled(self._offices.metrics(request.headers.get("accept", "")))
         return web.Response(body=body, headers={"content-type": content_type})
 
     async def live(self, request: web.Request) -> web.Response:
