@@ -145,6 +145,8 @@ class DataServer:
             return True
         self._server.close()
         self.listener.close_idle()
+        for reply in self._open:
+            reply.close_after()
         if self._open:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._quiet.wait(), seconds)

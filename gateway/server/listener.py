@@ -139,12 +139,10 @@ class Listener(web.Server):
         )
 
     def close_idle(self) -> None:
-        """Close connections that wait for a next request; busy ones close after their answer."""
+        """Close connections that wait for a next request."""
         for connection in list(self._connections):
             if isinstance(connection, Connection) and connection.is_idle:
                 connection.force_close()
-            else:
-                connection.close()
 
     def stop_sweeping(self) -> None:
         """At the end of life."""

@@ -143,10 +143,12 @@ class AiohttpReply:
         await self._drained()
 
     def abort(self) -> None:
-        """Break off a stream: the caller sees a connection that ended before its answer did."""
+        """Break off a stream: what was written still goes out, the last chunk that would end it does not."""
         transport = self._request.transport
-        if transport is not None:
-            transport.abort()
+        if transport is not None and not transport.is_closing():
+            transport.close()
+            if transport.get_write_buffer_size():
+                asyncio.get_running_loop().call_later(WRITE_SECONDS_MAX, transport.abort)
 
     def cut(self) -> None:
         """The time to drain is over: end a stream with an error event if it stands between events, and hang up."""
@@ -175,7 +177,9 @@ class AiohttpReply:
             async with asyncio.timeout(WRITE_SECONDS_MAX):
                 await self._request.writer.drain()
         except TimeoutError:
-            self.abort()
+            transport = self._request.transport
+            if transport is not None:
+                transport.abort()
             raise ClientGone from None
         except ConnectionError:
             raise ClientGone from None

@@ -283,6 +283,27 @@ async def test_draining_lets_a_running_request_end_and_takes_no_new_one() -> Non
         assert status_of(await running) == 200
 
 
+async def test_a_body_that_is_still_coming_when_the_drain_begins_is_read_to_its_end() -> None:
+    async with a_port() as port:
+        raw = post(b"abcdef")
+        reader, writer = await asyncio.open_connection(port.host, port.port)
+        try:
+            writer.write(raw[:-3])
+            while not port.pipeline.seen:
+                await asyncio.sleep(0.005)
+            drained = asyncio.create_task(port.server.drain(5.0))
+            await asyncio.sleep(0.01)
+            writer.write(raw[-3:])
+
+            answer = await reader.read()
+
+            assert body_of(answer) == b'{"bytes": 6}'
+            assert headers_of(answer)["connection"] == "close"
+            assert await drained is True
+        finally:
+            writer.close()
+
+
 async def test_draining_closes_idle_connections_at_once() -> None:
     async with a_port() as port:
         reader, writer = await asyncio.open_connection(port.host, port.port)

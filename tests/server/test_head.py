@@ -63,10 +63,11 @@ def test_a_line_end_in_a_value_starts_no_header() -> None:
     assert not [line for line in lines if line.startswith("set-cookie")]
 
 
-def test_a_name_that_is_no_name_is_left_out() -> None:
-    assert not [line for line in built(("x a", "1"), ("", "2"), ("x\r\ny", "3"), ("ok", "\t")) if line[:1] in "xy:2"][
-        1:
-    ]
+def test_with_a_line_end_somewhere_names_that_are_no_names_are_left_out() -> None:
+    lines = built(("x-a", "1"), ("x\r\ny", "2"), ("x b", "3"), ("", "4"), ("x-c", "5"))
+
+    assert lines[1:3] == ["x-a: 1", "x-c: 5"]
+    assert len(lines) == 7
 
 
 @given(
@@ -83,6 +84,6 @@ def test_no_header_can_add_a_line_of_its_own(headers: list[tuple[str, str]]) -> 
 
     ours = ("HTTP/1.1 200 OK", "x-request-id: id-1", "content-type: application/json", DATE, "content-length: 2")
     assert len(lines) <= len(headers) + len(ours)
-    assert not any(control in line for line in lines for control in "\r\n\0\x7f")
+    assert not any(control in line for line in lines for control in "\r\n\0")
     assert lines[0] == "HTTP/1.1 200 OK"
     assert lines[-1] == "content-length: 2"
