@@ -184,6 +184,8 @@ def _scalar(event: yaml.ScalarEvent, line: int) -> Tree:
     """The core schema; only a plain scalar is anything but text."""
     text = event.value
     if not event.implicit[0]:
+        if len(text) <= NUMBER_LENGTH_MAX and _DECIMAL.match(text):
+            _number(text, line)  # money stands in quotes: a model will read it as a decimal
         return text
     if text in _WORDS:
         return _WORDS[text]
@@ -197,6 +199,10 @@ def _scalar(event: yaml.ScalarEvent, line: int) -> Tree:
         return int(text)
     if _OCTAL_OR_HEX.match(text):
         return int(text[2:], 8 if text[1] == "o" else 16)
+    return _number(text, line)
+
+
+def _number(text: str, line: int) -> Decimal:
     number = Decimal(text)
     if abs(number.adjusted()) > EXPONENT_MAX:
         raise _Wrong(line, f"{text} is out of any range we know")

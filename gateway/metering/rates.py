@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -21,6 +22,7 @@ NJ_PER_J = 10**9
 J_PER_KWH = 3_600_000
 UG_PER_KG = 10**9
 TOKENS_PER_PRICE = 1_000_000
+RATE_MAX = 2**53  # nine thousand dollars a token: beyond it something is written wrong, and counters would overflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,17 @@ def compile_rates(
 
 def _versioned(profile: Profile, rates: Rates) -> Rates:
     """The version names the content and what it was compiled to: a tariff's change is a new version too."""
+    if max(_integers(rates)) > RATE_MAX:
+        raise BadDocument(f"profile {profile.id}: with this site it has a rate too large to be counted")
     compiled = hashlib.sha256(repr(rates).encode()).hexdigest()[:8]
     return replace(rates, profile_version=f"{profile.version}.{compiled}")
+
+
+def _integers(rates: Rates) -> Iterator[int]:
+    """Every rate of every tier, and those of the deployment."""
+    parts = [astuple(side) for tier in rates.tiers for side in (tier.marginal, tier.rated)]
+    parts.append((rates.active_mw, rates.usd_picos_per_s, rates.carbon_ug_per_kj, rates.embodied_ug_per_busy_s))
+    return (rate for part in parts for rate in part if rate is not None)
 
 
 def _facility_energy(profile: Profile, site: Site | None) -> _Energy | None:

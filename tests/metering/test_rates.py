@@ -232,3 +232,8 @@ def test_a_change_of_tariff_is_another_version_of_the_same_profile() -> None:
     assert cheap != dear
     assert cheap == again
     assert cheap.split(".")[0] == dear.split(".")[0] == a_profile().version
+
+
+def test_a_tariff_that_no_counter_could_hold_is_refused() -> None:
+    with pytest.raises(BadDocument, match="a rate too large to be counted"):
+        compile_rates(a_profile(), a_site("1", "1e99999"), None)
