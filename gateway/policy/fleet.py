@@ -20,6 +20,7 @@ from gateway.policy.sla import met
 SILENCE_FACTOR = 1.5
 SILENCE_SLACK_S = 0.3
 CANARY_AFTER_S = 8.0
+CANARY_AFTER_GOOD_NEWS_S = 1.0  # a canary came back sooner than believed: ask again soon, or recovery takes minutes
 HEALTH_FAILURES = frozenset(
     {
         FailureKind.CONNECT,
@@ -81,19 +82,38 @@ class Load:
 
 
 class MemberState:
-    """What has been learned of one member. `probe_until`: a canary is out until then, so no second one goes."""
+    """What has been learned of one member.
 
-    __slots__ = ("load", "probe_until", "tpot", "ttft")
+    hopeful: the last canary came back sooner than believed. probe_until: a canary is out, so no second one goes.
+    """
+
+    __slots__ = ("hopeful", "load", "probe_until", "tpot", "ttft")
 
     def __init__(self, load: Load, prior: Latency) -> None:
         self.load = load
         self.ttft = ttft_estimator(prior)
         self.tpot = tpot_estimator(prior)
         self.probe_until = 0.0
+        self.hopeful = False
 
     def wants_canary(self, now: float) -> bool:
         """No sample for a while, and no canary on its way."""
-        return now - self.ttft.last_at > CANARY_AFTER_S and now > self.probe_until
+        wait_s = CANARY_AFTER_GOOD_NEWS_S if self.hopeful else CANARY_AFTER_S
+        return now - self.ttft.last_at > wait_s and now > self.probe_until
+
+    def saw_first(self, ticket: Ticket, ttft_ms: float, now: float) -> None:
+        """Learn a TTFT; what a canary says of an old belief decides when the next one goes."""
+        canary = ticket.reason is Reason.PROBE or ticket.trial
+        believed = self.ttft.residual.mean
+        self.ttft.observe(ticket.features, ttft_ms, now, canary=canary)
+        if canary:
+            self.hopeful = self.ttft.residual.mean < believed
+            self.probe_until = 0.0
+
+    @property
+    def seen(self) -> bool:
+        """Whether there is anything to tell that the profile does not say."""
+        return self.ttft.samples > 0 or self.tpot.samples > 0
 
     def export(self, now: float) -> tuple[EstimatorState, EstimatorState]:
         """TTFT and TPOT, as plain values."""
@@ -157,8 +177,7 @@ def first_token(ticket: Ticket, now: float) -> None:
     ticket.first_token_at = now
     _leave_queue(ticket)
     ticket.active = load.active() - 1.0
-    canary = ticket.reason is Reason.PROBE or ticket.trial
-    ticket.member.ttft.observe(ticket.features, (now - ticket.started) * 1000.0, now, canary=canary)
+    ticket.member.saw_first(ticket, (now - ticket.started) * 1000.0, now)
     _hear(ticket, Event.SUCCESS, now, 0.5)
 
 
@@ -225,7 +244,7 @@ def _learn_speed(ticket: Ticket, now: float, output_tokens: int, active: float) 
     ttft_ms = max(member.ttft.regression.predict(ticket.features), 0.01)
     tpot_ms = max(member.tpot.regression.predict((1.0, active)), 0.01)
     ratio = (now - ticket.started) * 1000.0 / (ttft_ms + tpot_ms * after)
-    member.ttft.observe(ticket.features, ttft_ms * ratio, now, canary=canary)
+    member.saw_first(ticket, ttft_ms * ratio, now)
     if after:
         member.tpot.observe((1.0, active), tpot_ms * ratio, now, canary=canary)
 

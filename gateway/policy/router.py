@@ -80,13 +80,21 @@ class Router:
                 fit.append((quote, state))
         if not fit and held:
             held = _relax(fit, held)
-        passed.extend(PassedOver(quote.member.name, reason) for reason, quote, _ in held)
         if not fit:
             return Reject(RefusalCode.NO_BACKEND.value, tuple(passed), self._retry_after_s(ask, passed, now))
-        rising = offers(ask, fit)
-        ranked = rank(ask, rising, self._terms(ask), self._home(ask), self._candidates_max, now)
+        rising, ranked = self._ranked(ask, fit, now)
+        if ranked[0].bucket == TOO_LATE and any(reason is Reason.SLOW_START for reason, _, _ in held):
+            held = _relax(fit, held)  # rather two requests too many on a cold backend than a certain miss
+            rising, ranked = self._ranked(ask, fit, now)
+        passed.extend(PassedOver(quote.member.name, reason) for reason, quote, _ in held)
         canary = self._canary(ask, ranked, now)
         return self._answer(ask, rising, ranked, passed, canary)
+
+    def _ranked(
+        self, ask: RouteAsk, fit: list[tuple[Quote, MemberState]], now: float
+    ) -> tuple[list[Offer], list[Ranked]]:
+        rising = offers(ask, fit)
+        return rising, rank(ask, rising, self._terms(ask), self._home(ask), self._candidates_max, now)
 
     def _state(self, quote: Quote) -> MemberState:
         member = quote.member
@@ -118,9 +126,11 @@ class Router:
             and each.forecast.p_miss > best.p_miss
             and each.forecast.offer.state.wants_canary(now)
         ]
-        if not due or (sla.bounds_latency(ask.sla) and self._random() >= CANARY_SHARE):
+        if not due:
             return None
-        return min(due, key=lambda each: (each.forecast.offer.amount, each.name))
+        canary = min(due, key=lambda each: (each.forecast.offer.amount, each.name))
+        may_wait = not sla.bounds_latency(ask.sla)
+        return canary if may_wait or canary.forecast.offer.state.hopeful or self._random() < CANARY_SHARE else None
 
     def _answer(
         self,
@@ -251,7 +261,7 @@ class Router:
     def export(self, now: float) -> RouterState:
         """What is worth keeping over a restart or telling another replica: plain values only."""
         return {
-            "members": {name: state.export(now) for name, state in self._members.items()},
+            "members": {name: state.export(now) for name, state in self._members.items() if state.seen},
             "miss_prices": dict(self._miss_prices),
             "typical": dict(self._typical),
         }
