@@ -92,7 +92,6 @@ class HttpUpstream:
             trust_env=False,
             auto_decompress=False,
             read_bufsize=READ_BUFFER_BYTES,
-            skip_auto_headers=("User-Agent",),
         )
 
     @property
@@ -202,6 +201,7 @@ def _headers(backend: Backend, stream: bool) -> CIMultiDict[str]:
     headers["content-type"] = "application/json"
     headers["accept"] = "text/event-stream" if stream else "application/json"
     headers["accept-encoding"] = "identity"
+    headers["user-agent"] = "joulegate"  # set here, or aiohttp names itself and its version
     if backend.api_key is not None:
         headers["authorization"] = f"Bearer {backend.api_key}"
     return headers

@@ -70,6 +70,7 @@ async def test_the_request_is_built_from_configuration_and_nothing_else():
             "content-type: application/json",
             "accept: application/json",
             "accept-encoding: identity",
+            "user-agent: joulegate",
             "authorization: bearer upstream-key",
             "x-request-id: r-1",
             "traceparent: 00-a-b-01",
