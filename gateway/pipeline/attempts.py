@@ -23,6 +23,7 @@ from gateway.pipeline.refusing import refusal_of_denial, refusal_of_reject
 from gateway.pipeline.relay import Relay
 from gateway.pipeline.walk import Attempt, Walk, failure_of, refusal_for
 from gateway.policy.claims import Claims
+from gateway.policy.fleet import Ticket
 from gateway.policy.router import Router
 from gateway.ports import Answer, ClientGone, Clock, Ledger, Upstreams
 
@@ -93,18 +94,33 @@ class Attempts:
         counters = self._claims(walk.snapshot).counters(
             walk.incoming.identity, walk.call.model, walk.incoming.caller.session, self._ledger.now_ms()
         )
-        ask = ask_of(walk, route, number, counters)
+        ticket = self._expect(walk, route.candidates[0])
         try:
-            verdict = await self._reserved(ask)
+            verdict = await self._reserved(ask_of(walk, route, number, counters))
+        except asyncio.CancelledError:
+            self._never_mind(ticket)
+            raise
         except LedgerUnavailable as away:
+            self._never_mind(ticket)
             message = f"The budget ledger does not answer ({away}); nothing was sent to a backend."
             return Refusal(RefusalCode.LEDGER_UNAVAILABLE, message, retry_after_s=1)
+        if not isinstance(verdict, Hold) or verdict.index != 0:
+            self._never_mind(ticket)
         if isinstance(verdict, Denial):
             return refusal_of_denial(verdict, walk.incoming.identity, self._ledger.now_ms())
         if isinstance(verdict, Stale):
             return Refusal(RefusalCode.LEDGER_UNAVAILABLE, f"The ledger refused the hold: {verdict.reason}.")
         walk.request_booked = True
-        return self._start(walk, route.candidates[verdict.index], verdict)
+        choice = route.candidates[verdict.index]
+        return self._start(walk, choice, verdict, ticket if verdict.index == 0 else self._expect(walk, choice))
+
+    def _expect(self, walk: Walk, choice: Choice) -> Ticket:
+        """Counted on its backend at once, so that of many decisions within one round trip each sees the others."""
+        return self._router.on_start(walk.ask, choice, self._clock.monotonic())
+
+    def _never_mind(self, ticket: Ticket) -> None:
+        """The ledger chose otherwise, or nothing at all: that teaches nothing about the backend."""
+        self._router.on_end(ticket, self._clock.monotonic(), output_tokens=0, failure=None, client_left=True)
 
     async def _reserved(self, ask: Ask) -> Hold | Denial | Stale:
         """Reserve; where we shall never learn the verdict, a hold that was granted all the same is given back."""
@@ -120,7 +136,7 @@ class Attempts:
         with contextlib.suppress(LedgerUnavailable):
             await self._ledger.release(orphan, "unsent")
 
-    def _start(self, walk: Walk, choice: Choice, hold: Hold) -> Attempt:
+    def _start(self, walk: Walk, choice: Choice, hold: Hold, ticket: Ticket) -> Attempt:
         now = self._clock.monotonic()
         member = choice.quote.member
         reason = choice.reason if hold.index == 0 else Reason.BUDGET
@@ -142,7 +158,7 @@ class Attempts:
         attempt = Attempt(
             hold=hold,
             choice=choice,
-            ticket=self._router.on_start(walk.ask, choice, now),
+            ticket=ticket,
             mark=self._books.arrive(member, now),
             record=row,
             started=now,

@@ -14,15 +14,15 @@ import pytest
 from tests.support.gateway import Gateway, Served, gateway, write_config
 from tests.support.simulated import Simulated, simulated
 
-# thrifty is cheapest and slowest, swift dearest and fastest; the profiles' priors agree with these speeds
+# thrifty is cheapest and slowest, swift dearest and fastest, in the same order as their profiles say
 SPEEDS = {
-    "thrifty": {"ttft_base_ms": 250, "tpot_base_ms": 20},
+    "thrifty": {"ttft_base_ms": 500, "tpot_base_ms": 20},
     "steady": {"ttft_base_ms": 60, "tpot_base_ms": 5},
     "swift": {"ttft_base_ms": 10, "tpot_base_ms": 1},
 }
 POLICY = """
 classes:
-  tight: {ttft_ms: 200, tpot_ms: 15, target: 0.99}
+  tight: {ttft_ms: 400, tpot_ms: 30, target: 0.99}
   loose: {ttft_ms: 5000, tpot_ms: 500, target: 0.99}
 models:
   - {name: chat, members: [MEMBERS], class: tight}
@@ -64,11 +64,11 @@ async def test_the_cheapest_that_meets_the_sla_serves_and_when_it_dies_the_next_
 ) -> None:
     client = openai.AsyncOpenAI(base_url=house.url, api_key=house.key(), max_retries=0)
 
-    loose = Counter([await ask(client, "loose") for _ in range(12)])
+    loose = Counter([await ask(client, "loose") for _ in range(6)])
     tight = Counter([await ask(client, "tight") for _ in range(12)])
 
     # a canary may visit another backend now and then; the rest must go where the rule says
-    assert loose["thrifty"] >= 10, loose
+    assert loose["thrifty"] >= 5, loose
     assert tight["steady"] >= 10, tight
 
     async def one(number: int) -> str:

@@ -1,6 +1,6 @@
 """A server that we did not write: llama.cpp with SmolLM2-135M-Instruct, both from wheels.
 
-Run as a script it serves until it is ended: `python tests/support/llama.py PORT`.
+Run as a script it serves until it is ended: `python -m tests.support.llama PORT`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def llama_server(log: Path) -> Iterator[Llama]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with running([str(Path(__file__)), str(port)], log=log) as (_, ready):
+    with running(["-m", "tests.support.llama", str(port)], log=log) as (_, ready):
         yield Llama(url=f"http://127.0.0.1:{ready['port']}/v1")
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 PATIENCE_S = 60.0
+CHECKOUT = Path(__file__).parents[2]
 
 
 @contextlib.contextmanager
@@ -28,6 +29,7 @@ def running(
             stdout=subprocess.PIPE,
             stderr=errors,
             stdin=subprocess.DEVNULL,
+            cwd=CHECKOUT,
             env={**os.environ, **(env or {})},
         )
     try:
