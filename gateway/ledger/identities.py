@@ -24,6 +24,7 @@ KEY_BYTES: Final = 32  # 256 bits
 INDEX: Final = "jg:keys"  # hash: key_id -> digest
 VERSION: Final = "jg:keys:version"  # goes up with every change
 POLL_S: Final = 0.5
+LOOK_UP_S: Final = 1.0  # a caller waits no longer for its key to be known, whatever the client's own patience
 REMEMBERED: Final = 10_000
 UNKNOWN_REMEMBERED: Final = 10_000
 UNKNOWN_FOR_S: Final = 5.0
@@ -186,7 +187,8 @@ class RedisIdentities:
     async def refresh(self) -> None:
         """Forget everything if any key has changed since the last look."""
         with translated():
-            version = cast(bytes | None, await self._redis.get(VERSION))
+            async with asyncio.timeout(LOOK_UP_S):
+                version = cast(bytes | None, await self._redis.get(VERSION))
         if version != self._version:
             self._version = version
             self._generation += 1
@@ -196,7 +198,8 @@ class RedisIdentities:
     async def _look_up(self, digest: str) -> Identity | None:
         generation = self._generation
         with translated():
-            record = cast(bytes | None, await self._redis.get(_record_key(digest)))
+            async with asyncio.timeout(LOOK_UP_S):
+                record = cast(bytes | None, await self._redis.get(_record_key(digest)))
         if record is None:
             if generation == self._generation:
                 _make_room(self._unknown, UNKNOWN_REMEMBERED)
