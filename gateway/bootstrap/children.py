@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -41,6 +42,11 @@ class Child:
             raise ChildFailed(f"{self.name} announced no {name}")
         return port
 
+    def tell(self, number: signal.Signals) -> None:
+        """Send it a signal, if it still runs."""
+        if self._process.returncode is None:
+            self._process.send_signal(number)
+
     async def ended(self) -> int:
         """Its exit code, once it has ended."""
         return await self._process.wait()
@@ -56,9 +62,14 @@ class Child:
         return await self._process.wait()
 
 
-async def start(name: str, arguments: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> Child:
-    """Run `python -m ARGUMENTS`; returns when its first line of JSON is here. What it logs goes to the file `log`."""
-    with log.open("ab") as errors:
+async def start(
+    name: str, arguments: Sequence[str], *, log: Path | None, env: Mapping[str, str] | None = None
+) -> Child:
+    """Run `python -m ARGUMENTS`; returns when its first line of JSON is here. `log`: where its stderr goes; None: ours.
+
+    Raises ChildFailed.
+    """
+    with contextlib.nullcontext() if log is None else log.open("ab") as errors:
         process = await asyncio.create_subprocess_exec(
             *_launcher(),
             sys.executable,
@@ -67,7 +78,7 @@ async def start(name: str, arguments: Sequence[str], *, log: Path, env: Mapping[
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
-            env=env,
+            env=None if env is None else dict(env),
             start_new_session=True,
         )
     try:
@@ -75,7 +86,7 @@ async def start(name: str, arguments: Sequence[str], *, log: Path, env: Mapping[
     except (TimeoutError, EOFError):
         if process.returncode is None:
             process.kill()
-        raise ChildFailed(f"{name} did not start:\n{_tail(log)}") from None
+        raise ChildFailed(f"{name} did not start" + ("; see above" if log is None else f":\n{_tail(log)}")) from None
     return Child(name, process, ready)
 
 

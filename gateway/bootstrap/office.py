@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import structlog
+from structlog.typing import FilteringBoundLogger
 
 from gateway import __version__
 from gateway.bootstrap.core import Core
@@ -16,6 +16,7 @@ from gateway.bootstrap.watts import PowerViews
 from gateway.domain.amounts import MJ_PER_JOULE, NANOS_PER_USD, UG_PER_GRAM, Unit
 from gateway.domain.budgets import BudgetStatus
 from gateway.domain.faults import BadDocument
+from gateway.domain.tenancy import Identity
 from gateway.ports import Clock
 from gateway.server.offices import Change, Json, KeyDesk, Offices
 from gateway.server.overview import BackendView, BudgetView, Overview
@@ -52,7 +53,7 @@ class Office:
     new_id: Callable[[], str]
     draining: asyncio.Event
     started_ms: int
-    log: structlog.typing.FilteringBoundLogger
+    log: FilteringBoundLogger
 
     def offices(self) -> Offices:
         """As the admin port takes them."""
@@ -65,10 +66,10 @@ class Office:
             budgets=self.statuses,
             usage=self.usage,
             backends=self.backends,
-            policies=self.policies,
+            policies=lambda: policies_json(self.rules),
             reload=self.reload,
             decision=self.tally.recent.decision,
-            audit=self.audit,
+            audit=lambda change: log_change(self.log, change),
             new_id=self.new_id,
             wall_ms=self.clock.wall_ms,
         )
@@ -92,18 +93,10 @@ class Office:
 
     async def teams(self) -> Sequence[Json]:
         """Teams that have keys or have asked for something."""
-        keys = await self.keys.list()
-        spent = self.tally.spent_by_team()
-        names = sorted({identity.team for identity in keys} | spent.keys())
-        return [
-            {
-                "team": name,
-                "keys": sum(identity.team == name for identity in keys),
-                "requests": spent[name].requests if name in spent else 0,
-                "usd": spent[name].usd_nanos / NANOS_PER_USD if name in spent else 0.0,
-            }
-            for name in names
-        ]
+        spent = {
+            name: (sums.requests, sums.usd_nanos / NANOS_PER_USD) for name, sums in self.tally.spent_by_team().items()
+        }
+        return team_rows(await self.keys.list(), spent)
 
     async def usage(self, team: str | None) -> Sequence[Json]:
         """Rows by team, model and backend since the process began."""
@@ -133,24 +126,6 @@ class Office:
             simulated=backend.simulated,
         )
 
-    def policies(self) -> Json:
-        """The rules in force, in words."""
-        snapshot = self.rules.current()
-        return {
-            "version": snapshot.version,
-            "files": [str(path) for path in self.rules.assembly.files],
-            "models": {
-                name: {
-                    "members": [member.name for member in model.members],
-                    "objective": model.objective.value,
-                    "class": model.sla_class or snapshot.default_class,
-                }
-                for name, model in snapshot.models.items()
-            },
-            "classes": sorted(snapshot.classes),
-            "budgets": [budget.name for budget in snapshot.budgets],
-        }
-
     async def reload(self) -> str:
         """Read everything again; the version in force. Raises BadDocument."""
         refused = await self.rules.reload()
@@ -158,9 +133,42 @@ class Office:
             raise BadDocument(refused)
         return self.rules.current().version
 
-    def audit(self, change: Change) -> None:
-        """A line in the log for each change."""
-        self.log.info("admin_change", step=change.action, path=change.target, host=change.peer, reason=change.outcome)
+
+def log_change(log: FilteringBoundLogger, change: Change) -> None:
+    """A line in the log for each change over the admin port: the audit trail."""
+    log.info("admin_change", step=change.action, path=change.target, host=change.peer, reason=change.outcome)
+
+
+def team_rows(keys: Sequence[Identity], spent: Mapping[str, tuple[float, float]]) -> list[dict[str, object]]:
+    """A row per team; `spent`: requests and dollars by team."""
+    return [
+        {
+            "team": name,
+            "keys": sum(identity.team == name for identity in keys),
+            "requests": spent.get(name, (0, 0.0))[0],
+            "usd": spent.get(name, (0, 0.0))[1],
+        }
+        for name in sorted({identity.team for identity in keys} | spent.keys())
+    ]
+
+
+def policies_json(rules: Rules) -> Json:
+    """The rules in force, in words."""
+    snapshot = rules.current()
+    return {
+        "version": snapshot.version,
+        "files": [str(path) for path in rules.assembly.files],
+        "models": {
+            name: {
+                "members": [member.name for member in model.members],
+                "objective": model.objective.value,
+                "class": model.sla_class or snapshot.default_class,
+            }
+            for name, model in snapshot.models.items()
+        },
+        "classes": sorted(snapshot.classes),
+        "budgets": [budget.name for budget in snapshot.budgets],
+    }
 
 
 def budget_views(status: BudgetStatus, modes: Mapping[str, str]) -> list[BudgetView]:

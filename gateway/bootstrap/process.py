@@ -77,7 +77,9 @@ class Process:
     admin: AdminServer
     tasks: list[asyncio.Task[None]]
 
-    async def start(self, *, port: int, admin_port: int, reuse_port: bool = False) -> Mapping[str, int]:
+    async def start(
+        self, *, port: int, admin_port: int, admin_host: str | None = None, reuse_port: bool = False
+    ) -> Mapping[str, int]:
         """Connect, load vocabularies, open both ports; returns where. Raises JoulegateError, OSError."""
         snapshot = self.rules.current()
         encodings = {member.encoding or ENCODING for model in snapshot.models.values() for member in model.members}
@@ -90,7 +92,7 @@ class Process:
         for work in (self.standing.follow(), self.rules.follow_files(), watch_loop(self.metrics.loop_lagged)):
             self.tasks.append(asyncio.create_task(work))
         settings = self.file.settings
-        admin = await self.admin.start(settings.admin.host, admin_port)
+        admin = await self.admin.start(admin_host or settings.admin.host, admin_port)
         data = await self.data.start(settings.listen.host, port, reuse_port=reuse_port)
         return {"port": int(data[1]), "admin_port": int(admin[1])}
 

@@ -15,7 +15,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import uvloop
@@ -43,7 +43,7 @@ def serve(config: Path, env: Mapping[str, str], *, workers: int | None = None) -
         if count > 1:
             from gateway.bootstrap.supervisor import supervise  # needs this module
 
-            return uvloop.run(supervise(file, url, count, log))
+            return uvloop.run(supervise(file, assembly, url, count, log))
         return uvloop.run(_single(file, assembly, url, log))
 
 
@@ -53,12 +53,14 @@ async def _single(file: SettingsFile, assembly: Assembly, url: str, log: Filteri
     return await run(process, port=settings.listen.port, admin_port=settings.admin.port)
 
 
-async def run(process: Process, *, port: int, admin_port: int, reuse_port: bool = False) -> int:
+async def run(
+    process: Process, *, port: int, admin_port: int, admin_host: str | None = None, reuse_port: bool = False
+) -> int:
     """Start a process, say where, serve until told to stop; returns the exit code."""
     stops = Stops()
     hear_reloads(process)
     try:
-        ports = await process.start(port=port, admin_port=admin_port, reuse_port=reuse_port)
+        ports = await process.start(port=port, admin_port=admin_port, admin_host=admin_host, reuse_port=reuse_port)
     except BaseException:
         await process.close()
         raise
@@ -105,10 +107,11 @@ async def _reload(process: Process) -> None:
     await process.rules.reload()
 
 
-def announce(ports: Mapping[str, int], log: FilteringBoundLogger) -> None:
-    """The one line on stdout: ready, and where."""
-    print(json.dumps({"event": "ready", **ports, "pid": os.getpid(), "version": __version__}), flush=True)
-    log.info("ready", port=ports["port"], admin_port=ports["admin_port"], pid=os.getpid(), version=__version__)
+def announce(ports: Mapping[str, int], log: FilteringBoundLogger, *, workers: Sequence[int] = ()) -> None:
+    """The one line on stdout: ready, and where. workers: their process ids."""
+    ready = {"event": "ready", **ports, "pid": os.getpid(), "version": __version__}
+    print(json.dumps({**ready, "workers": list(workers)} if workers else ready), flush=True)
+    log.info("ready", **ports, pid=os.getpid(), version=__version__, workers=len(workers) or None)
 
 
 def settle_memory() -> None:

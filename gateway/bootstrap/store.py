@@ -35,11 +35,16 @@ class Store:
 
     async def now_ms(self) -> int:
         """Redis's own time, which windows are computed from."""
-        try:
-            seconds, micros = await self.redis.time()
-        except (RedisError, OSError, TimeoutError) as failure:
-            raise LedgerUnavailable(f"Redis does not answer: {failure}") from failure
-        return int(seconds) * 1_000 + int(micros) // 1_000
+        return await redis_now_ms(self.redis)
+
+
+async def redis_now_ms(redis: Redis) -> int:
+    """Redis's clock, in milliseconds since 1970. Raises LedgerUnavailable."""
+    try:
+        seconds, micros = await redis.time()
+    except (RedisError, OSError, TimeoutError) as failure:
+        raise LedgerUnavailable(f"Redis does not answer: {failure}") from failure
+    return int(seconds) * 1_000 + int(micros) // 1_000
 
 
 @contextlib.asynccontextmanager

@@ -32,7 +32,7 @@ def build_app() -> typer.Typer:
         help=HELP,
         no_args_is_help=True,
         add_completion=True,
-        pretty_exceptions_show_locals=False,  # locals may hold secrets
+        pretty_exceptions_enable=False,  # a traceback of a fault of ours is for a bug report: plain, and without locals
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
