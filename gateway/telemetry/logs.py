@@ -31,9 +31,20 @@ LEVELS: Mapping[Level, int] = {
 REQUEST_FIELDS = ("id", "model", "backend", "team", "outcome", "status", "code", "ms", "usd", "attempts")
 FAULT_FIELDS = ("error", "error_type", "error_at", "reason", "step", "count", "waiting", "lost", "files", "seconds")
 PROCESS_FIELDS = ("host", "port", "admin_port", "pid", "version", "signal", "gateway", "path", "workers")
+AUDIT_FIELDS = ("action", "target", "peer")
 RULE_FIELDS = ("policy", "budget", "budgets", "models", "backends")
 FIELDS = frozenset(
-    ("event", "level", "timestamp", "logger", *REQUEST_FIELDS, *FAULT_FIELDS, *PROCESS_FIELDS, *RULE_FIELDS)
+    (
+        "event",
+        "level",
+        "timestamp",
+        "logger",
+        *REQUEST_FIELDS,
+        *FAULT_FIELDS,
+        *PROCESS_FIELDS,
+        *AUDIT_FIELDS,
+        *RULE_FIELDS,
+    )
 )
 
 # What libraries log is a template and its arguments. Arguments may hold anything; templates are code.

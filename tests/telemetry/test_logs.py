@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.telemetry.logs import adopt_logging, make_log
+import gateway
+from gateway.telemetry.logs import FIELDS, adopt_logging, make_log
 
 CANARY = "CANARY7f3a"
 
@@ -124,3 +127,19 @@ def test_chatter_of_libraries_is_not_repeated(adopted: io.StringIO) -> None:
     logging.getLogger("some.library").info("hello")
 
     assert adopted.getvalue() == ""
+
+
+def test_every_field_that_our_code_logs_has_its_place_in_the_list() -> None:
+    levels, missing = {"debug", "info", "warning", "error"}, []
+    for path in Path(gateway.__file__).parent.rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(call, ast.Call)
+                and isinstance(call.func, ast.Attribute)
+                and call.func.attr in levels
+                and ast.unparse(call.func.value).split(".")[-1].strip("_") == "log"
+            ):
+                named = {keyword.arg for keyword in call.keywords if keyword.arg} - {"exc_info"}
+                missing += [(path.name, call.lineno, field) for field in sorted(named - FIELDS)]
+
+    assert missing == []
