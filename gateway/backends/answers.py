@@ -83,9 +83,17 @@ class HttpAnswer:
         if self._watch is not None:
             self._watch.cancel()
         if not self._content.is_eof() or self._content.exception() is not None:
-            self._response.close()
+            self._sever()
         else:
             self._response.release()
+
+    def _sever(self) -> None:
+        """End the connection now, whatever it still had to write: the backend shall stop generating."""
+        connection = self._response.connection
+        transport = None if connection is None else connection.transport
+        self._response.close()
+        if transport is not None:
+            transport.abort()
 
     def _begin(self) -> None:
         """The first bytes are here: from now on silence is judged by the idle limit."""
@@ -111,7 +119,7 @@ class HttpAnswer:
 
     def _expire(self, message: str) -> None:
         self._expired = BackendFailed(FailureKind.TIMEOUT, message, sent=True)
-        self._response.close()  # the waiting read fails with aiohttp's "Connection closed"
+        self._sever()  # the waiting read fails with aiohttp's "Connection closed"
 
 
 def _passed(response: aiohttp.ClientResponse) -> dict[str, str]:

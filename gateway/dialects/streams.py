@@ -34,6 +34,7 @@ _NULL = b'"usage":null'
 _NULL_MEMBER = b',"usage":null'
 _NULL_LAST = b',"usage":null}\n\n'
 _HAS_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*[^\]\s]')
+_CHOICES_MARK_BYTES = 64  # the mark with some space in it; with more, the event just waits until it is complete
 # Where the usage field begins, or may yet begin when more bytes come.
 _MAYBE_USAGE = re.compile(rb'[,{]\s*(?:"usage"|"usage\Z|"usag\Z|"usa\Z|"us\Z|"u\Z|"\Z|\Z)')
 
@@ -67,6 +68,8 @@ class StreamReader:
         self._kept: list[bytes] = []
         self._splitter = EventSplitter()
         self._passed = 0  # bytes of the incomplete event that went down already
+        self._choices_seen = False  # in the incomplete event
+        self._choices_searched = 0
         self._hidden = False  # whether the last event was, for the LF that may follow its CR
         self._between_events = True
 
@@ -125,7 +128,9 @@ class StreamReader:
             self._look(event)
         passes = self._about_usage(event) if _USAGE_MARK in event else event
         self._hidden = not passes
-        rest, self._passed = passes[self._passed :], 0
+        rest = passes[self._passed :]
+        self._passed = self._choices_searched = 0
+        self._choices_seen = False
         return rest
 
     def _late_lf(self) -> bytes:
@@ -135,12 +140,20 @@ class StreamReader:
     def _beginning_of_next(self) -> bytes:
         """As much of the incomplete event as can not turn out to be about usage."""
         tail = self._splitter.tail
-        if not tail or not (self._wants_usage or _HAS_CHOICES.search(tail)):
+        if not tail or not (self._wants_usage or self._has_choices(tail)):
             return b""
         doubt = _MAYBE_USAGE.search(tail, self._passed)
         end = doubt.start() if doubt else len(tail)
         begun, self._passed = bytes(tail[self._passed : end]), end
         return begun
+
+    def _has_choices(self, tail: bytearray) -> bool:
+        """Whether the incomplete event has choices, so that it will not be hidden. Looks at each byte about once."""
+        if not self._choices_seen:
+            start = max(0, self._choices_searched - _CHOICES_MARK_BYTES)
+            self._choices_seen = _HAS_CHOICES.search(tail, start) is not None
+            self._choices_searched = len(tail)
+        return self._choices_seen
 
     def _look(self, event: bytes) -> None:
         """The signs that matter in a few events only, so that the others need not be parsed."""
