@@ -78,9 +78,10 @@ async def test_every_figure_of_the_metrics_is_the_sum_of_the_records(house: Gate
         await asyncio.sleep(0.05)
 
     usd = sum(record["rated"]["usd_nanos"] for record in records)
-    joules = sum(record["rated"]["energy_mj"] for record in records) / 1_000
-    grams = sum(record["rated"]["carbon_ug"] for record in records) / 1_000_000
+    joules = sum(record["attributed"]["energy_mj"] for record in records) / 1_000
+    grams = sum(record["attributed"]["carbon_ug"] for record in records) / 1_000_000
     assert len(records) == 200
     assert house.metric("joulegate_cost_usd_total") == pytest.approx(usd / 1e9, rel=1e-12)
     assert house.metric("joulegate_carbon_grams_total") == pytest.approx(grams, rel=1e-12)
+    assert house.metric("joulegate_energy_joules_total") == pytest.approx(joules, rel=1e-12)
     assert joules > 0
