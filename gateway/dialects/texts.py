@@ -26,7 +26,7 @@ from gateway.domain.call import CountedText
 TOKENS_PER_MESSAGE = 3
 TOKENS_PER_NAME = 1
 TOKENS_PRIMING_REPLY = 3
-TOKENS_PER_CALL = 3  # framing of one tool call in a message; unpublished, measured between 2 and 4
+TOKENS_PER_CALL = 3  # framing of one tool call in a message; unpublished, taken to be like a message
 IMAGE_LOW_TOKENS = 85
 IMAGE_TOKENS = 85 + 8 * 170
 WAV_BASE64_PER_TOKEN = 1_600 * 4 // 3  # 100 ms of 8 kHz 16 bit, in base64 characters
