@@ -24,7 +24,7 @@ Price = Callable[[Rates, TokenUsage], Amounts]
 
 NOW = 1_000.0  # seconds on a clock of its own
 SAMPLES = 1_000
-SD = 0.1  # how far a stated p95 lies from its median: a steady backend
+SD = 0.05  # the least an estimator believes: a stated p95 is then close to the bound that it just meets
 P95 = 1.645
 SESSION = "the conversation"
 
