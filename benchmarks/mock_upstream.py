@@ -23,6 +23,8 @@ import uvloop
 from benchmarks.wire import HEAD_END, LAST_CHUNK, body_length, chunk
 
 BACKLOG = 4096
+EVENTS = 40
+EVENTS_PER_SECOND = 20.0
 STREAM_ASKED = re.compile(rb'"stream": ?true')
 WORDS = "The gateway measures what each answer costs in dollars, in joules and in grams, before it is sent. " * 7
 ANSWER = json.dumps(
@@ -65,8 +67,6 @@ class Upstream(asyncio.Protocol):
         self._interval_s = interval_s
         self._loop = asyncio.get_running_loop()
         self._buffer = b""
-        self._needed = 0  # bytes still missing of the body
-        self._streams = False
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
 
@@ -118,8 +118,8 @@ def main() -> None:
     """Parse and serve."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one, and says which")
-    parser.add_argument("--events", type=int, default=40, help="events of a stream")
-    parser.add_argument("--rate", type=float, default=20.0, help="events a second of each stream")
+    parser.add_argument("--events", type=int, default=EVENTS, help="events of a stream")
+    parser.add_argument("--rate", type=float, default=EVENTS_PER_SECOND, help="events a second of each stream")
     asked = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
         uvloop.run(serve(asked.port, asked.events, asked.rate))

@@ -44,6 +44,11 @@ ROWS = (
 )
 
 
+LITELLM_NOTE = (
+    "\nLiteLLM is asked less: 10 requests/s where others get 150, 8 streams where they get 100, and none of the 500."
+)
+
+
 def table(rounds: Rounds) -> str:
     """Markdown: a median with lowest and highest, and what it is against the forwarder or against nothing between."""
     subjects = [name for name, figures in rounds.items() if figures]
@@ -52,6 +57,8 @@ def table(rounds: Rounds) -> str:
         cells = [_cell(row, name, rounds) for name in subjects]
         if any(cells):
             lines.append(f"| {row.title} | {' | '.join(cells)} | {_goal(row)} |")
+    if "litellm" in subjects:
+        lines.append(LITELLM_NOTE)
     return "\n".join(lines)
 
 

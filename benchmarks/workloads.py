@@ -11,6 +11,7 @@ from statistics import median
 
 from benchmarks.bodies import long_chats, small
 from benchmarks.load import Load, Outcome
+from benchmarks.mock_upstream import EVENTS
 from benchmarks.processes import Spent
 from benchmarks.subjects import Target
 
@@ -42,9 +43,9 @@ SLOW = Sizes(warm=40, small=200, long=80, paced=120, paced_rate=10.0, streams=8,
 
 async def warm_up(target: Target, sizes: Sizes, draw: random.Random) -> Figures:
     """Not measured: connections, first uses, caches of code."""
-    _sound(await Load(target.port).closed(_small(target, draw, sizes.warm), sizes.connections))
+    sound(await Load(target.port).closed(_small(target, draw, sizes.warm), sizes.connections))
     first, _ = long_chats(draw, 5)
-    _sound(await Load(target.port).closed([target.request(body) for body in first], 5))
+    sound(await Load(target.port).closed([target.request(body) for body in first], 5))
     return {}
 
 
@@ -100,7 +101,7 @@ async def many_streams(target: Target, sizes: Sizes, draw: random.Random) -> Fig
     )
     return {
         "streams_p99_ms": 1e3 * _quantile(outcome.delays, 0.99),
-        "streams_delivered": outcome.events / (40 * sizes.many_streams),
+        "streams_delivered": outcome.events / (EVENTS * sizes.many_streams),
         "streams_chunk_us": 1e6 * (spent.server_cpu + spent.store_cpu) / max(1, outcome.events),
     }
 
@@ -118,7 +119,7 @@ async def growth(target: Target, requests: int, draw: random.Random, tell: Calla
     """Resident MiB of the server before, and after each tenth of so many small requests."""
     sizes = [target.server.spent().server_mib]
     for tenth in range(1, 11):
-        _sound(await Load(target.port).closed(_small(target, draw, requests // 10), 32))
+        sound(await Load(target.port).closed(_small(target, draw, requests // 10), 32))
         await asyncio.sleep(SETTLE_SECONDS)
         sizes.append(target.server.spent().server_mib)
         tell(f"growth: {tenth * requests // 10:,} requests, {sizes[-1]:.1f} MiB")
@@ -131,7 +132,7 @@ def _small(target: Target, draw: random.Random, count: int) -> list[bytes]:
 
 async def _measured(target: Target, work: Callable[[], Awaitable[Outcome]]) -> tuple[Outcome, Spent]:
     before = target.server.spent()
-    outcome = _sound(await work())
+    outcome = sound(await work())
     await asyncio.sleep(SETTLE_SECONDS)
     after = target.server.spent()
     return outcome, Spent(
@@ -147,7 +148,7 @@ def _cpu(name: str, outcome: Outcome, spent: Spent) -> Figures:
     }
 
 
-def _sound(outcome: Outcome) -> Outcome:
+def sound(outcome: Outcome) -> Outcome:
     """Raises when answers failed: a figure over errors is no figure."""
     if outcome.failures > FAILURES_MAX * (outcome.answers + outcome.failures):
         raise RuntimeError(f"{outcome.failures} of {outcome.answers + outcome.failures} failed, e.g. {outcome.failure}")
