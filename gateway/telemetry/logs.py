@@ -28,24 +28,13 @@ LEVELS: Mapping[Level, int] = {
     "error": logging.ERROR,
 }
 
+HEAD_FIELDS = ("timestamp", "level", "event", "logger")
 REQUEST_FIELDS = ("id", "model", "backend", "team", "outcome", "status", "code", "ms", "usd", "attempts")
 FAULT_FIELDS = ("error", "error_type", "error_at", "reason", "step", "count", "waiting", "lost", "files", "seconds")
 PROCESS_FIELDS = ("host", "port", "admin_port", "pid", "version", "signal", "gateway", "path", "workers")
 AUDIT_FIELDS = ("action", "target", "peer")
 RULE_FIELDS = ("policy", "budget", "budgets", "models", "backends")
-FIELDS = frozenset(
-    (
-        "event",
-        "level",
-        "timestamp",
-        "logger",
-        *REQUEST_FIELDS,
-        *FAULT_FIELDS,
-        *PROCESS_FIELDS,
-        *AUDIT_FIELDS,
-        *RULE_FIELDS,
-    )
-)
+FIELDS = frozenset((*HEAD_FIELDS, *REQUEST_FIELDS, *FAULT_FIELDS, *PROCESS_FIELDS, *AUDIT_FIELDS, *RULE_FIELDS))
 
 # What libraries log is a template and its arguments. Arguments may hold anything; templates are code.
 Event = MutableMapping[str, Any]  # structlog's own type for an event
@@ -92,16 +81,19 @@ def tell_exception(_logger: object, _method: str, event: Event) -> Event:
 
 
 def only_known_fields(_logger: object, _method: str, event: Event) -> Event:
-    """Keep the fields of the allow-list, texts scrubbed; `dropped_fields` says how many others there were."""
-    kept: Event = {name: plain(value) for name, value in event.items() if name in FIELDS}
-    if len(kept) < len(event):
-        kept["dropped_fields"] = len(event) - len(kept)
-    return kept
+    """Keep the fields of the allow-list, what every line has first, texts scrubbed and unknowns left out.
+
+    `dropped_fields` says how many fields had no place in the list.
+    """
+    names = (*HEAD_FIELDS, *(name for name in event if name in FIELDS and name not in HEAD_FIELDS))
+    kept: Event = {name: plain(event[name]) for name in names if event.get(name) is not None}
+    strangers = sum(name not in FIELDS for name in event)
+    return {**kept, "dropped_fields": strangers} if strangers else kept
 
 
-def plain(value: object) -> str | int | float | bool | None:
+def plain(value: object) -> str | int | float | bool:
     """A value as a scalar: texts scrubbed, an object only by its type."""
-    if value is None or isinstance(value, bool | int | float):
+    if isinstance(value, bool | int | float):
         return value
     return scrub(value) if isinstance(value, str) else f"<{type(value).__name__}>"
 

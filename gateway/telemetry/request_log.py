@@ -15,6 +15,9 @@ from gateway.telemetry.redaction import name_or_mark
 
 Which = Literal["all", "failed", "none"]
 FINE = frozenset({Outcome.SERVED, Outcome.CLIENT_LEFT})
+TROUBLE = frozenset(  # ours, or of a backend: for an operator to look at; the rest is the caller's
+    {Outcome.UPSTREAM_FAILED, Outcome.INCOMPLETE, Outcome.NO_BACKEND, Outcome.UNAVAILABLE, Outcome.INTERNAL}
+)
 
 
 class RequestLog:
@@ -70,7 +73,7 @@ def ended_at(record: UsageRecord) -> str:
 def json_line(record: UsageRecord) -> str:
     """For machines."""
     fields = {key: value for key, value in request_fields(record).items() if value is not None}
-    level = "info" if record.outcome in FINE else "warning"
+    level = "warning" if record.outcome in TROUBLE else "info"
     return orjson.dumps({"timestamp": ended_at(record), "level": level, "event": "request", **fields}).decode() + "\n"
 
 

@@ -29,9 +29,10 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
 def test_a_line_has_time_level_event_and_fields() -> None:
     stream = io.StringIO()
 
-    make_log(stream).info("serving", host="127.0.0.1", port=8080)
+    make_log(stream).info("serving", host="127.0.0.1", port=8080, workers=None)
 
     (line,) = lines(stream)
+    assert next(iter(line)) == "timestamp"
     assert line.pop("timestamp").endswith("Z")
     assert line == {"level": "info", "event": "serving", "host": "127.0.0.1", "port": 8080}
 

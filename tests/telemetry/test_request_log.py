@@ -47,8 +47,16 @@ def test_what_is_unknown_is_absent() -> None:
     RequestLog(stream).tell([a_record(outcome=Outcome.BUDGET_DENIED, status=402, error_code="budget_exhausted")])
 
     line = json.loads(stream.getvalue())
-    assert (line["level"], line["code"], line["attempts"]) == ("warning", "budget_exhausted", 0)
+    assert (line["level"], line["code"], line["attempts"]) == ("info", "budget_exhausted", 0)
     assert not {"usd", "backend", "ttft_ms"} & line.keys()
+
+
+def test_only_what_an_operator_can_mend_is_a_warning() -> None:
+    stream = io.StringIO()
+
+    RequestLog(stream).tell([a_record(outcome=outcome) for outcome in (Outcome.INVALID, Outcome.UPSTREAM_FAILED)])
+
+    assert [json.loads(line)["level"] for line in stream.getvalue().splitlines()] == ["info", "warning"]
 
 
 def test_nothing_a_caller_wrote_gets_into_the_line() -> None:
