@@ -59,14 +59,21 @@ def code_of(counter: Counter) -> Code:
     """A counter as reserve takes it."""
     end_ms = counter.window.end_ms
     places = [(UNITS.index(unit) + 1, limit) for unit, limit in counter.limits]
-    units = "".join(str(place) for place, _ in places) or "-"
+    held = "".join(str(place) for place, _ in places) or "-"
+    spent = "".join(str(UNITS.index(unit) + 1) for unit in spent_units(counter)) or "-"
     return (
-        f"{suffix_of(counter)} {_life(counter)} {units}\n",
+        f"{suffix_of(counter)} {_life(counter)} {held} {spent}\n",
         str(counter.window.start_ms),
         "" if end_ms is None else str(end_ms),
         " ".join(f"{place}:{limit}" for place, limit in places),
         "1" if counter.report else "",
     )
+
+
+def spent_units(counter: Counter) -> tuple[Unit, ...]:
+    """What is added up on a counter: all of a request, but on a rate limit only what is limited. Concurrency never."""
+    limited = {unit for unit, _ in counter.limits}
+    return tuple(unit for unit in UNITS if unit is not Unit.CONCURRENT and (counter.kind != "rate" or unit in limited))
 
 
 def _life(counter: Counter) -> str:

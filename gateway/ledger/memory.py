@@ -14,7 +14,7 @@ from typing import Final
 from gateway.domain.amounts import Amounts, Unit
 from gateway.domain.budgets import Ask, Balance, Candidate, Counter, Denial, Hold, Stale
 from gateway.domain.faults import LedgerUnavailable
-from gateway.ledger.codec import UNITS, amounts_text, in_current_windows, life_ms, suffix_of
+from gateway.ledger.codec import UNITS, amounts_text, in_current_windows, life_ms, spent_units, suffix_of
 from gateway.ledger.ids import time_of
 
 RETENTION_MS: Final = 900_000
@@ -205,8 +205,8 @@ class MemoryLedger:
         for counter in hold.candidate.counters:
             place = self._place(hold.root, counter)
             self._touch(place, counter)
-            for unit in UNITS:
-                known = unit is not Unit.CONCURRENT and (where is None or _amount(where, unit) is not None)
+            for unit in spent_units(counter):
+                known = where is None or _amount(where, unit) is not None
                 self._spent[place][unit] += sign * (_amount(amounts, unit) or 0) if known else 0
 
     def _place(self, root: str, counter: Counter) -> tuple[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.domain.amounts import Amounts, Unit
@@ -156,6 +158,15 @@ class Settling:
 
         stood = await world.standing(team)
         assert (stood.spent[Unit.USD_NANOS], stood.spent[Unit.ENERGY_MJ], stood.spent[Unit.CARBON_UG]) == (3, 0, 0)
+
+    async def test_a_rate_limit_adds_up_only_what_it_limits(self, world: World) -> None:
+        rate = replace(a_counter("limit:r", tokens=100), kind="rate")
+        hold = await world.hold(rate, amounts=some(10, tokens=40))
+
+        await world.ledger.settle(hold, some(9, tokens=30), "provider")
+
+        stood = await world.standing(rate)
+        assert [stood.spent[unit] for unit in Unit] == [0, 0, 0, 30, 0, 0]
 
     async def test_settling_twice_changes_nothing(self, world: World) -> None:
         budget = a_counter(usd=100)

@@ -295,11 +295,12 @@ async def _sum_of_entries(world: RedisWorld) -> dict[tuple[str, Unit, str], int]
     for entry in entries:
         sign = 1 if entry[b"op"] == b"reserve" else -1
         for line in entry[b"plan"].decode().splitlines():
-            suffix, _, held_units = line.split()
+            suffix, _, held_units, spent_units = line.split()
             for place, unit in enumerate(UNITS):
                 if str(place + 1) in held_units:
                     sums[suffix, unit, "h"] += sign * _figure(entry[b"held"], place, concurrent=1)
-                sums[suffix, unit, "s"] += _figure(entry[b"spent"], place) - _figure(entry[b"back"], place)
+                if str(place + 1) in spent_units:
+                    sums[suffix, unit, "s"] += _figure(entry[b"spent"], place) - _figure(entry[b"back"], place)
     return sums
 
 

@@ -70,8 +70,8 @@ async def test_a_key_sees_the_declared_budgets_it_is_charged_to(on_valkey: Redis
     assert [(each.budget, each.spent[Unit.USD_NANOS]) for each in found] == [
         ("month", 40),
         ("watch", 40),
-        ("rate", 40),
-        ("rate", 40),
+        ("rate", 0),
+        ("rate", 0),
     ]
 
 

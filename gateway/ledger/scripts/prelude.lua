@@ -3,10 +3,11 @@
 -- prefix    'jg:{root}:'; every key a script touches begins with it, so all share the slot of KEYS[1]
 -- member    '<request_id>:<attempt>', names a row (prefix 'r:' member) and its lease
 -- amounts   'usd energy carbon tokens requests' in digits; an empty place is unknown and charges nothing
--- plan      one line per counter, 'suffix life units\n':
+-- plan      one line per counter, 'suffix life held spent\n':
 --             suffix  the counter is the hash prefix 'b:' suffix, with '<unit>:s' spent and '<unit>:h' held
 --             life    '@ms' ends at that time (set once), '+ms' that long after each touch, '-' for ever
---             units   digits: which units are held here (those that are limited), '-' for none
+--             held    digits: which units are held here (those that are limited), '-' for none
+--             spent   digits: which units are spent here
 -- row       'held\nindex\namounts\nwatermark\nplan', 'expired\nindex\ncharged\n\nplan',
 --           'settled\nindex\namounts\n\n', 'released\nindex\n\n\n', or 'denied\n' and the verdict
 --
@@ -42,18 +43,21 @@ local function parse(row)
   return string.match(row, '^(%a+)\n(%d*)\n([^\n]*)\n([^\n]*)\n(.*)$')
 end
 
--- The counters of a plan. Reads each, so that a key of a wrong type stops the script before its first write.
-local function counters_of(prefix, plan)
+-- The counters of a plan. Reads each that will be written, so that a key of a wrong type stops the script before its
+-- first write. only_held: those where something is held.
+local function counters_of(prefix, plan, only_held)
   local counters = {}
-  for suffix, life, units in string.gmatch(plan, '(%S+) (%S+) (%S+)\n') do
-    local key = prefix .. 'b:' .. suffix
-    counters[#counters + 1] = {key, suffix, life, units, redis.call('HLEN', key) == 0}
+  for suffix, life, held, spent in string.gmatch(plan, '(%S+) (%S+) (%S+) (%S+)\n') do
+    if held ~= '-' or not only_held then
+      local key = prefix .. 'b:' .. suffix
+      counters[#counters + 1] = {key, suffix, life, held, spent, redis.call('HLEN', key) == 0}
+    end
   end
   return counters
 end
 
 local function keep(prefix, counter)
-  local key, suffix, life, _, new = unpack(counter)
+  local key, suffix, life, new = counter[1], counter[2], counter[3], counter[6]
   local how = string.sub(life, 1, 1)
   if how == '+' then
     redis.call('PEXPIRE', key, string.sub(life, 2))
@@ -78,8 +82,10 @@ end
 
 local function spend(counters, amounts, sign)
   for _, counter in ipairs(counters) do
-    local key = counter[1]
-    for unit = 1, 5 do add(key, SPENT[unit], sign, amounts[unit]) end
+    for unit in string.gmatch(counter[5], '%d') do
+      unit = tonumber(unit)
+      add(counter[1], SPENT[unit], sign, amounts[unit])
+    end
   end
 end
 

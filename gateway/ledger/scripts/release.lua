@@ -17,7 +17,7 @@ if not row then
   return 'OK'
 end
 if state == 'held' or state == 'expired' then
-  local counters = counters_of(prefix, plan)
+  local counters = counters_of(prefix, plan, state == 'held')
   redis.call('SET', KEYS[1], ended, 'PX', KEEP_MS)
   if state == 'held' then
     hold(counters, amounts_of(amounts), '-')

@@ -89,13 +89,11 @@ for candidate = 1, candidates do
     local lines = {}
     for i, position in ipairs(positions) do lines[i] = counter_arg(position, 0) end
     local plan, text = table.concat(lines), amounts_text(candidate)
-    local counters = counters_of(prefix, plan)
+    local counters = counters_of(prefix, plan, true)
     redis.call('SET', KEYS[1], table.concat({'held', candidate, text, ARGV[5], plan}, '\n'))
     redis.call('ZADD', prefix .. 'l', now + tonumber(ARGV[4]), member)
     hold(counters, asked[candidate], '')
-    for _, counter in ipairs(counters) do
-      if counter[4] ~= '-' then keep(prefix, counter) end
-    end
+    keep_all(prefix, counters)
     journal(prefix, 'reserve', member, plan, text, '', '')
     return granted(candidate, reaped)
   end
