@@ -19,17 +19,28 @@ _READABLE = {
 
 def readable(amounts: Mapping[Unit, int]) -> dict[str, float]:
     """`{USD_NANOS: 1_500_000_000}` as `{"usd": 1.5}`. For eyes: the ledger keeps the integers."""
-    return {_READABLE[unit][0]: value / _READABLE[unit][1] for unit, value in amounts.items()}
+    return {
+        name: amounts[unit] / per if per > 1 else amounts[unit]
+        for unit, (name, per) in _READABLE.items()
+        if unit in amounts
+    }
 
 
 def budget_json(status: BudgetStatus) -> dict[str, object]:
-    """One budget's window and where it stands. Times are UTC milliseconds; `resets_ms` is null for a total."""
+    """One budget's window and where it stands. Times are UTC milliseconds; `resets_ms` is null for a total.
+
+    Of spent and held, a unit is shown that is limited or not nought.
+    """
     return {
         "name": status.budget,
         "window": status.window.id,
         "since_ms": status.window.start_ms,
         "resets_ms": status.window.end_ms,
         "limit": readable(status.limits),
-        "spent": readable(status.spent),
-        "held": readable(status.held),
+        "spent": readable(_worth_showing(status.spent, status.limits)),
+        "held": readable(_worth_showing(status.held, status.limits)),
     }
+
+
+def _worth_showing(amounts: Mapping[Unit, int], limits: Mapping[Unit, int]) -> dict[Unit, int]:
+    return {unit: value for unit, value in amounts.items() if value or unit in limits}

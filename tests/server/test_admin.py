@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 
 import pytest
 
@@ -236,6 +237,16 @@ async def test_the_overview_carries_its_history() -> None:
         seen = json.loads(body)
         assert {sample["at_ms"] for sample in seen["history"]} < {NOW_MS + step * 2_000 for step in range(100)}
         assert seen["totals"]["requests"] > 0
+
+
+async def test_a_bound_socket_serves_as_well() -> None:
+    office = Office()
+    server = AdminServer(token=TOKEN, offices=office.offices, draining=office.draining)
+    sock = socket.create_server(("127.0.0.1", 0))
+    try:
+        assert await server.start(sock=sock) == sock.getsockname()
+    finally:
+        await server.close()
 
 
 async def test_what_a_malformed_request_holds_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -38,8 +38,8 @@ async def test_a_key_sees_its_own_limits_and_spend() -> None:
                 "team:support",
                 WindowSpan("2026-11", 1_000, 2_000),
                 {Unit.USD_NANOS: 250_000_000_000, Unit.ENERGY_MJ: 18_000_000},
-                {Unit.USD_NANOS: 1_500_000_000},
-                {Unit.USD_NANOS: 2_000_000},
+                {Unit.USD_NANOS: 1_500_000_000, Unit.ENERGY_MJ: 0, Unit.TOKENS: 26_388, Unit.CONCURRENT: 0},
+                {Unit.USD_NANOS: 2_000_000, Unit.TOKENS: 0},
             )
         ]
         answer = json.loads(body_of(await port.send(get("/v1/key"))))
@@ -54,7 +54,7 @@ async def test_a_key_sees_its_own_limits_and_spend() -> None:
                 "since_ms": 1_000,
                 "resets_ms": 2_000,
                 "limit": {"usd": 250.0, "joules": 18_000.0},
-                "spent": {"usd": 1.5},
+                "spent": {"usd": 1.5, "joules": 0.0, "tokens": 26_388},
                 "held": {"usd": 0.002},
             }
         ]
