@@ -8,6 +8,7 @@ import pytest
 
 from gateway.domain.catalog import Limits
 from gateway.server import body as body_module
+from gateway.server import listener as listener_module
 from tests.server.house import a_port, body_of, post, read_answer, status_of
 
 SMALL = Limits(body_bytes=1_000)
@@ -105,6 +106,7 @@ async def test_no_other_encoding_is_taken(encoding: str) -> None:
 
 async def test_a_body_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(body_module, "GRACE_S", 0.05)
+    monkeypatch.setattr(listener_module, "LINGER_SECONDS", 0.05)
     async with a_port() as port:
         answer = await port.send(post(b"a", framing=b"Content-Length: 100"), until_close=True)
 

@@ -1,0 +1,16 @@
+"""The doors are tested on the event loop they are served on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import pytest
+import uvloop
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """uvloop, as `joulegate serve` does."""
+    return {"uvloop": uvloop.new_event_loop}
