@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 from hiredis import HiredisError, Reader, pack_command
 
 Part = str | bytes | int
+LOOK_AGAIN_S: Final = 0.002  # enough for the loop to read its sockets once
 STALLED_S: Final = 0.5  # the oldest command is overdue by this: nothing comes any more, the connection is given up
 
 
@@ -82,9 +83,16 @@ class Wire(asyncio.Protocol):
         if self._transport is not None and not self.lost:
             self._transport.write(b"".join(outgoing))
 
-    def _check(self) -> None:
-        """Fail what is past its deadline, and wake for the next: one timer for all, as most are answered in time."""
+    def _check(self, *, looked: bool = False) -> None:
+        """Fail what is past its deadline, and wake for the next: one timer for all, as most are answered in time.
+
+        Timers run before the sockets are read, so after a turn that was long the reply may be here already: it is
+        Redis that has a deadline, not we. Hence one look at the socket before anything is given up.
+        """
         now = self._loop.time()
+        if not looked and any(deadline <= now and not waiting.done() for waiting, deadline in self._due):
+            self._timer = self._loop.call_later(LOOK_AGAIN_S, lambda: self._check(looked=True))
+            return
         self._timer = None
         for waiting, deadline in self._due:
             if deadline <= now and not waiting.done():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -70,6 +71,19 @@ async def test_a_slow_server_is_unavailable_when_the_deadline_ends_and_later_rep
     assert asyncio.get_running_loop().time() - began < 0.6
     proxy.latency_s = 0.0
     assert await _patiently(channel, "ECHO", "mine") == b"mine"
+
+
+async def test_a_loop_that_was_busy_past_the_deadline_still_takes_the_reply_that_waits(valkey_url: str) -> None:
+    channel = ScriptChannel(valkey_url, (a_script(ADD),), deadline_s=0.05)
+    await channel.connect()
+
+    calls = [asyncio.ensure_future(channel.command("PING")) for _ in range(10)]
+    await asyncio.sleep(0)  # they are begun
+    await asyncio.sleep(0)  # and written
+    time.sleep(0.2)  # the loop does something else for four deadlines; Redis answered long ago
+
+    assert await asyncio.gather(*calls) == [b"PONG"] * 10
+    await channel.close()
 
 
 async def test_a_cancelled_call_leaves_its_reply_to_nobody(channel: ScriptChannel) -> None:
