@@ -56,6 +56,8 @@ def price_answer(facts: AnswerFacts, usage: TokenUsage, bill: Bill) -> bytes:
         return orjson.dumps({**facts.parsed, "usage": priced_usage(usage, bill)})
     basis = None if usage.basis is Basis.PROVIDER else usage.basis.value
     priced = with_price(reported, bill, basis)
+    if priced == reported:
+        return facts.body  # nothing that this caller may see
     return _spliced(facts.body, reported, priced) or orjson.dumps({**facts.parsed, "usage": priced})
 
 

@@ -190,8 +190,10 @@ class StreamReader:
         span = member_span(data, "usage")
         if bill is None or span is None:
             return event
-        priced = orjson.dumps(with_price(reported, bill))
-        return event.replace(data, data[: span.value_start] + priced + data[span.end :], 1)
+        priced = with_price(reported, bill)
+        if priced == reported:
+            return event  # nothing that this caller may see
+        return event.replace(data, data[: span.value_start] + orjson.dumps(priced) + data[span.end :], 1)
 
 
 def _is_one_event(chunk: bytes) -> bool:

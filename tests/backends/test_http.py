@@ -102,6 +102,36 @@ async def test_a_connection_read_to_its_end_is_used_again():
         assert raw.connections == 1
 
 
+async def test_a_connection_that_the_backend_closed_meanwhile_is_not_used_again():
+    async with a_raw_server(says(OK + b"content-length: 2\r\n\r\n{}", close=True)) as raw, an_upstream(raw.url) as up:
+        await whole(up)
+        await asyncio.wait_for(raw.left.wait(), 1)
+        await asyncio.sleep(0.02)
+
+        assert await whole(up) == b"{}"
+        assert raw.connections == 2
+
+
+@pytest.mark.filterwarnings("error")
+async def test_a_body_of_megabytes_arrives_whole():
+    body = b"x" * (3 << 20)
+    async with a_raw_server(says(OK + b"content-length: 2\r\n\r\n{}")) as raw, an_upstream(raw.url) as up:
+        answer = await up.send(
+            "/chat/completions", body, stream=False, timeouts=PATIENT, traceparent=None, request_id="r-1"
+        )
+        await answer.body(10)
+        answer.close()
+
+    assert raw.seen[0].endswith(body)
+
+
+async def test_tls_that_fails_is_a_connection_that_never_was():
+    async with a_raw_server(says(b"not tls")) as raw, an_upstream(raw.url.replace("http://", "https://")) as up:
+        failed = await failure(up)
+
+    assert (failed.kind, failed.sent) == (FailureKind.CONNECT, False)
+
+
 async def test_an_answer_that_was_not_read_costs_its_connection():
     async with (
         a_raw_server(says(OK + b"content-length: 100\r\n\r\n{}", close=False)) as raw,

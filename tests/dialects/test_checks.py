@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.dialects.checks import deeper_than
@@ -24,6 +24,7 @@ def depth_of(value: object) -> int:
     return 0
 
 
+@settings(deadline=None)
 @given(value=NESTED, limit=st.integers(1, 6), indent=st.none() | st.integers(0, 2))
 def test_depth_is_judged_on_the_bytes_exactly_as_on_the_parsed_value(value, limit, indent):
     assert deeper_than(json.dumps(value, indent=indent).encode(), limit) is (depth_of(value) > limit)

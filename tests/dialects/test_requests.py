@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.dialects import openai
@@ -235,6 +235,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(extra=st.dictionaries(st.text(min_size=1).map("x_".__add__), JSON, max_size=5))
 def test_any_unknown_field_travels_untouched(extra):
     call = parsed(a_chat(**extra), limits=Limits(json_depth=200))
@@ -242,6 +243,7 @@ def test_any_unknown_field_travels_untouched(extra):
     assert json.loads(openai.upstream_body(call, a_member())) == {**a_chat(), **extra, "model": "meta/llama"}
 
 
+@settings(deadline=None)
 @given(body=st.dictionaries(st.sampled_from(["model", "messages", "stream", "n", "max_tokens", "tools"]), JSON))
 def test_any_json_is_parsed_or_refused_but_never_an_accident(body):
     try:

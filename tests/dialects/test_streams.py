@@ -105,6 +105,14 @@ def test_usage_on_a_finish_chunk_is_read_and_left_where_it_is():
     assert b'"cost":7.002e-6' in passed(asked, event)
 
 
+def test_usage_passes_as_it_came_where_the_caller_may_see_no_price():
+    event = b'data: {"choices":[], "usage": {"prompt_tokens": 7, "completion_tokens": 2}}\n\n'
+
+    for bill in (Bill(), None):
+        reader = StreamReader(CallKind.CHAT, wants_usage=True, bill=lambda _, bill=bill: bill, keep_bytes=0)
+        assert passed(reader, event) == event
+
+
 def test_the_upstreams_own_cost_gives_way_to_the_rated_one():
     event = b'data: {"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2,"cost":99}}\n\n'
 

@@ -121,6 +121,13 @@ def test_an_unknown_figure_is_absent_and_a_zero_one_is_zero():
     assert zero["joulegate"] == {"cost_usd": 0, "cost_usd_nanos": 0}
 
 
+def test_an_answer_whose_caller_may_see_nothing_passes_as_it_came():
+    body = b'{ "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2} }'
+    facts = openai.read_answer(CallKind.CHAT, body)
+
+    assert openai.price_answer(facts, facts.usage or TokenUsage(), Bill()) is body
+
+
 @pytest.mark.parametrize("reported", [{}, {"usage": None}, {"usage": {"prompt_tokens": -1}}])
 def test_an_answer_without_sane_usage_gets_the_counted_one_marked_as_such(reported):
     facts = openai.read_answer(CallKind.CHAT, json.dumps({"choices": [], **reported}).encode())
