@@ -29,7 +29,7 @@ from gateway.telemetry.retention import Retention
 from gateway.telemetry.segments import RawFile, Segments, open_new
 from gateway.telemetry.views import RecorderView
 
-BATCH_S = 0.1
+BATCH_S = 0.05  # encoding holds the interpreter: 15 us a record, so this bounds the pause at 1,000 requests/s to 1 ms
 SYNC_S = 1.0
 RETRY_S = 1.0
 CLOSE_S = 10.0  # longest that `close` waits for a disk
@@ -125,7 +125,8 @@ class JsonlRecorder:
         """Write and sync what waits, end the thread; how many records could not be written."""
         self._stop.set()
         self._wake.set()
-        self._thread.join(timeout_s)
+        if self._thread.ident is not None:  # else `start` was never reached
+            self._thread.join(timeout_s)
         return len(self._records) + len(self._lines)
 
     def _run(self) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from gateway.telemetry.segments import hour_of, number_of
 
 DAY_MS = 24 * 3_600_000
-KEEP_DAYS = 92  # a quarter, so that a monthly bill can still be explained when it is disputed
-KEEP_BYTES = 8 * 1024**3
+KEEP_DAYS = 400  # thirteen months, so that a month can be compared with the same one last year
+KEEP_BYTES = 4 * 1024**3
 
 
 @dataclass(frozen=True, slots=True)

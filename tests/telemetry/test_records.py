@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from tests.support.records import a_record, a_usage, amounts, an_attempt
 from tests.telemetry.disks import SmallDisk
 
 NOW = 1_795_469_400_000  # 2026-11-23 21:30 UTC
+ROOT = Path(__file__).parents[2]
 QUICK = RecorderLimits(batch_s=0.001, sync_s=0.01, retry_s=0.01)
 
 
@@ -82,6 +85,22 @@ def test_closing_writes_what_waits(tmp_path: Path) -> None:
         assert recorder.close() == 0
 
     assert ids(tmp_path) == [f"r-{n}" for n in range(1_000)]
+
+
+def test_closing_what_was_never_started_tells_what_waits(tmp_path: Path) -> None:
+    recorder = JsonlRecorder(tmp_path, "a", now_ms=lambda: NOW, log=make_log(io.StringIO()))
+
+    recorder.record(a_record())
+
+    assert recorder.close() == 1
+
+
+def test_closing_twice_does_no_harm(tmp_path: Path) -> None:
+    with recording(tmp_path) as recorder:
+        recorder.record(a_record())
+        assert (recorder.close(), recorder.close()) == (0, 0)
+
+    assert ids(tmp_path) == ["r-1"]
 
 
 def test_batches_are_told_to_the_log_once_each(tmp_path: Path) -> None:
@@ -189,3 +208,55 @@ def test_fields_of_a_later_version_are_ignored(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b'{"request_id"', b'{"invented_later":[1],"request_id"', 1))
 
     assert ids(tmp_path) == ["r-1"]
+
+
+def test_the_kernels_own_full_device_is_survived(tmp_path: Path) -> None:
+    def open_full(_: Path) -> io.FileIO:
+        return io.FileIO("/dev/full", "wb")
+
+    log = io.StringIO()
+    with recording(tmp_path, open_file=open_full, log=log) as recorder:
+        recorder.record(a_record())
+        until(lambda: recorder.view().write_errors > 2)
+
+    (line,) = (json.loads(line) for line in log.getvalue().splitlines())
+    assert (line["event"], line["error"]) == ("records_not_written", "No space left on device")
+
+
+KILLED = """
+import io, sys, time
+from pathlib import Path
+from gateway.telemetry.logs import make_log
+from gateway.telemetry.records import JsonlRecorder, RecorderLimits
+from tests.support.records import a_record
+recorder = JsonlRecorder(
+    Path(sys.argv[1]), "gw-a", now_ms=lambda: 0, log=make_log(io.StringIO()),
+    limits=RecorderLimits(batch_s=0.001, segment_bytes=20_000),
+)
+recorder.start()
+n = 0
+while True:
+    recorder.record(a_record(request_id=f"r-{n}"))
+    n += 1
+    if recorder.view().written > 50:
+        print("writing", flush=True)
+    time.sleep(0.0001)
+"""
+
+
+def test_a_process_killed_while_it_writes_leaves_records_without_gaps(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, cwd=ROOT)
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"writing\n"
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()
+
+    reader = read_records(tmp_path / "records")
+    found = [record.request_id for record in reader]
+    assert len(found) > 50
+    assert found == [f"r-{n}" for n in range(len(found))]
+    assert reader.damaged == 0
+    assert reader.torn <= 1
