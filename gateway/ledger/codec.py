@@ -12,6 +12,8 @@ from gateway.ledger.ids import time_of
 from gateway.policy.windows import renewed
 
 UNITS: Final = tuple(Unit)  # their order is the scripts' order
+SPENDABLE: Final = tuple(unit for unit in Unit if unit is not Unit.CONCURRENT)
+PLACES: Final = {unit: str(place) for place, unit in enumerate(UNITS, 1)}  # as the scripts count them
 # A counter stays readable after its window's end for 35 times the window, within these bounds: days and months for
 # 35 days; a counter per key and minute, kept as long, would fill the memory.
 GRACE_WINDOWS: Final = 35
@@ -58,14 +60,13 @@ def suffix_of(counter: Counter) -> str:
 def code_of(counter: Counter) -> Code:
     """A counter as reserve takes it."""
     end_ms = counter.window.end_ms
-    places = [(UNITS.index(unit) + 1, limit) for unit, limit in counter.limits]
-    held = "".join(str(place) for place, _ in places) or "-"
-    spent = "".join(str(UNITS.index(unit) + 1) for unit in spent_units(counter)) or "-"
+    held = "".join([PLACES[unit] for unit, _ in counter.limits]) or "-"
+    spent = "".join([PLACES[unit] for unit in spent_units(counter)]) or "-"
     return (
         f"{suffix_of(counter)} {_life(counter)} {held} {spent}\n",
         str(counter.window.start_ms),
         "" if end_ms is None else str(end_ms),
-        " ".join(f"{place}:{limit}" for place, limit in places),
+        " ".join([f"{PLACES[unit]}:{limit}" for unit, limit in counter.limits]),
         "1" if counter.report else "",
     )
 
