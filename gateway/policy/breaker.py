@@ -26,7 +26,7 @@ RETRY_AFTER_MAX_S = 120.0  # what an upstream may ask for; longer is asked again
 ERROR_WEIGHT = 0.15
 FAST_ERROR_SHARE = 0.35
 ERROR_MEMORY_S = 6.0
-FORGOTTEN = 1e-4
+FORGOTTEN_S = 9.2 * ERROR_MEMORY_S  # e^-9.2 is a ten-thousandth
 
 
 class Phase(StrEnum):
@@ -133,22 +133,24 @@ class Throttle:
 
 
 class Errors:
-    """Share of recent attempts that failed, decayed by time; 0 when nothing is remembered."""
+    """Share of recent attempts that failed, decayed by time. `fresh_until`: after that nothing is remembered."""
 
-    __slots__ = ("_at", "_share")
+    __slots__ = ("_at", "_share", "fresh_until")
 
     def __init__(self) -> None:
         self._share = 0.0
         self._at = 0.0
+        self.fresh_until = -math.inf
 
     def failed(self, now: float, *, fast: bool) -> None:
         """Remember a failure; a fast one weighs less, because another attempt can still meet the SLA."""
         share = self.share(now)
         self._share = share + (1.0 - share) * ERROR_WEIGHT * (FAST_ERROR_SHARE if fast else 1.0)
         self._at = now
+        self.fresh_until = now + FORGOTTEN_S
 
     def share(self, now: float) -> float:
-        """The remembered error rate."""
-        if self._share < FORGOTTEN:
+        """The remembered error rate; below a ten-thousandth of it is nothing."""
+        if now > self.fresh_until:
             return 0.0
         return self._share * math.exp(-max(0.0, now - self._at) / ERROR_MEMORY_S)

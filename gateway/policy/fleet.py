@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gateway.domain.catalog import Latency, SlaClass
 from gateway.domain.faults import FailureKind
-from gateway.domain.route import Reason
+from gateway.domain.route import PassedOver, Reason
 from gateway.policy import breaker as breakers
 from gateway.policy.breaker import Breaker, Errors, Event, Phase, Throttle
 from gateway.policy.estimators import EstimatorState, tpot_estimator, ttft_estimator
@@ -75,8 +75,8 @@ class Load:
         """Whether the oldest request has waited far too long and the backend has said nothing since it was due."""
         for pending in (self.waiting, self.whole):
             if pending:
-                due = next(iter(pending)).due_at
-                if now > due and self.heard_at < due:
+                due_at = next(iter(pending)).due_at
+                if now > due_at > self.heard_at:
                     return True
         return False
 
@@ -87,9 +87,12 @@ class MemberState:
     hopeful: the last canary came back sooner than believed. probe_until: a canary is out, so no second one goes.
     """
 
-    __slots__ = ("hopeful", "load", "probe_until", "tpot", "ttft")
+    __slots__ = ("dearer", "hopeful", "late", "load", "name", "probe_until", "tpot", "ttft")
 
-    def __init__(self, load: Load, prior: Latency) -> None:
+    def __init__(self, name: str, load: Load, prior: Latency) -> None:
+        self.name = name
+        self.dearer = PassedOver(name, Reason.DEARER)  # said of most members in most decisions: made once, as is
+        self.late = PassedOver(name, Reason.MISSES_SLA)
         self.load = load
         self.ttft = ttft_estimator(prior)
         self.tpot = tpot_estimator(prior)

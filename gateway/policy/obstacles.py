@@ -10,6 +10,7 @@ from gateway.domain.route import Quote, Reason, RouteAsk
 from gateway.policy.breaker import Phase, admits
 from gateway.policy.fleet import Load, MemberState
 
+CLOSED = Phase.CLOSED  # an enum's attribute takes longer to look up than all other checks of a healthy member
 SLOW_START_SAMPLES = 2  # first answers seen before a member may take more than a few requests at once
 SLOW_START_FIRST = 2
 SLOW_START_PER_SAMPLE = 2
@@ -18,7 +19,7 @@ SLOW_START_PER_SAMPLE = 2
 def hard(ask: RouteAsk, quote: Quote, load: Load, now: float) -> Reason | None:
     """The first reason why this member must not serve, None if it may."""
     member = quote.member
-    if member.name in ask.tried:
+    if ask.tried and member.name in ask.tried:
         return Reason.TRIED
     if not ask.needs <= member.capabilities:
         return Reason.LACKS_CAPABILITY
@@ -30,9 +31,10 @@ def hard(ask: RouteAsk, quote: Quote, load: Load, now: float) -> Reason | None:
     backend = ask.backends.get(member.backend)
     if backend is None or load.drained:
         return Reason.DRAINED
-    if load.breaker.phase is not Phase.CLOSED and not admits(load.breaker, now):
+    if load.breaker.phase is not CLOSED and not admits(load.breaker, now):
         return Reason.BREAKER_OPEN
-    if load.in_flight >= backend.concurrent_max or not load.throttle.admits(load.in_flight, now):
+    in_flight, throttle = load.in_flight, load.throttle
+    if in_flight >= backend.concurrent_max or in_flight >= throttle.cap or now < throttle.until:
         return Reason.SATURATED
     return None
 

@@ -12,48 +12,27 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from gateway.domain.catalog import Objective
 from gateway.domain.route import Quote, RouteAsk
 from gateway.policy.estimators import below
 from gateway.policy.fleet import MemberState
 from gateway.policy.sla import UNBOUNDED, Bounds, bounds_left
-from gateway.policy.strategies import AMOUNTS, cost
+from gateway.policy.strategies import cost, strategy_of
 
 LATE = 0.5  # more likely late than not: does not meet the SLA
 SCALE_FLOOR = 0.001  # of the dearest member's amount
 STICKY_DISCOUNT = 0.25  # a conversation moves only for more than a quarter of what its class typically pays
 LENGTH_MARGIN = 1.6  # a deadline must hold for an answer this much longer than expected
 IN_TIME, UNKNOWN_AMOUNT, TOO_LATE = 0, 1, 2
+PRIORITY = Objective.PRIORITY
 
-
-class Offer(NamedTuple):
-    """A member that may serve. `amount` is infinite if unknown. Orders by amount, then name."""
-
-    amount: float
-    name: str
-    quote: Quote
-    state: MemberState
-
-
-class Forecast(NamedTuple):
-    """What an offer promises. lateness: the greatest ratio of a predicted time to its bound."""
-
-    offer: Offer
-    ttft_ms: float
-    tpot_ms: float
-    p_miss: float
-    lateness: float
-
-
-class Ranked(NamedTuple):
-    """A forecast in its place: by bucket, then J (or lateness where late), then name, so the order is total."""
-
-    bucket: int
-    rank: float
-    name: str
-    forecast: Forecast
+# Plain tuples, since each decision makes one of each per member, and a named one costs eight times as much.
+Offer = tuple[float, str, Quote, MemberState]  # amount (infinite: unknown), name, quote, state: orders by amount, name
+Forecast = tuple[
+    float, float, float, float
+]  # ttft_ms, tpot_ms, p_miss, lateness: greatest ratio of a time to its bound
+Ranked = tuple[int, float, str, Offer, Forecast]  # bucket, J (lateness if late), name: so the order is total
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,100 +45,93 @@ class Terms:
 
 def offers(ask: RouteAsk, fit: Sequence[tuple[Quote, MemberState]]) -> list[Offer]:
     """Ascending. Where nobody's energy or carbon is known, dollars decide."""
-    amount_of, members = AMOUNTS[ask.model.objective], ask.model.members
-    places = {member.name: place for place, member in enumerate(members)}
-    found = []
+    amount_of = strategy_of(ask.model)
+    found: list[Offer] = []
     for quote, state in fit:
-        name = quote.member.name
-        amount = amount_of(quote, places.get(name, len(members)))
-        found.append(Offer(math.inf if amount is None else amount, name, quote, state))
+        amount = amount_of(quote)
+        found.append((math.inf if amount is None else amount, state.name, quote, state))
     found.sort()
-    if found and found[0].amount == math.inf:
-        found = sorted(Offer(cost(offer.quote, 0) or 0, offer.name, offer.quote, offer.state) for offer in found)
+    if found[0][0] == math.inf:
+        found = sorted((cost(quote) or 0, name, quote, state) for _, name, quote, state in found)
     return found
 
 
-def forecast(offer: Offer, bounds: Bounds, now: float) -> Forecast:
-    """Predict this request there, with the load of this instant, and how probably it misses a bound."""
-    quote, state = offer.quote, offer.state
-    load = state.load
+def forecast(quote: Quote, state: MemberState, bounds: Bounds, now: float) -> Forecast:
+    """What this request would meet there, with the load of this instant."""
+    load, first, token = state.load, state.ttft.residual, state.tpot.residual
     base, per_input, per_queued, per_flight = state.ttft.regression.weights
     ttft_ms = (
-        base
-        + per_input * 0.001 * quote.input_tokens
-        + per_queued * 0.001 * load.queued_tokens
-        + per_flight * load.in_flight
+        base + 0.001 * (per_input * quote.input_tokens + per_queued * load.queued_tokens) + per_flight * load.in_flight
     )
     tpot_base, per_active = state.tpot.regression.weights
     tpot_ms = tpot_base + per_active * load.active()
-    first, token = state.ttft.residual, state.tpot.residual
     kept, lateness = 1.0, 0.0
     if bounds.ttft_ms != UNBOUNDED:
-        kept = below(bounds.ttft_ms, ttft_ms, first.mean, first.sd)
-        lateness = ttft_ms * math.exp(first.mean) / max(bounds.ttft_ms, 1.0)
+        if ttft_ms * first.sure > bounds.ttft_ms:
+            kept = below(bounds.ttft_ms, ttft_ms, first.mean, first.sd)
+        lateness = ttft_ms * first.factor / max(bounds.ttft_ms, 1.0)
     output = quote.output_tokens_expected
     if bounds.tpot_ms != UNBOUNDED and output >= 2:
-        kept *= below(bounds.tpot_ms, tpot_ms, token.mean, token.sd)
-        lateness = max(lateness, tpot_ms * math.exp(token.mean) / max(bounds.tpot_ms, 0.001))
+        if tpot_ms * token.sure > bounds.tpot_ms:
+            kept *= below(bounds.tpot_ms, tpot_ms, token.mean, token.sd)
+        lateness = max(lateness, tpot_ms * token.factor / bounds.tpot_ms)
     if bounds.end_bounded:
-        head_ms = ttft_ms * math.exp(first.mean)
-        tail_ms = tpot_ms * math.exp(token.mean) * max(0, output - 1)
+        head_ms, tail_ms = ttft_ms * first.factor, tpot_ms * token.factor * max(0, output - 1)
         end_ms = head_ms + tail_ms
         spread = (head_ms * first.sd + tail_ms * token.sd) / end_ms if end_ms > 0.0 else first.sd
-        bound_ms = bounds.end_ms(output)
-        if bound_ms != UNBOUNDED:
-            kept *= below(bound_ms, end_ms, 0.0, spread)
-            lateness = max(lateness, end_ms / max(bound_ms, 1.0))
-        if bounds.deadline_ms != UNBOUNDED:
-            long_ms = head_ms + LENGTH_MARGIN * tail_ms
-            kept *= below(bounds.deadline_ms, long_ms, 0.0, spread)
-            lateness = max(lateness, long_ms / max(bounds.deadline_ms, 1.0))
-    failing = load.errors.share(now)
-    return Forecast(offer, ttft_ms, tpot_ms, 1.0 - kept * (1.0 - failing), lateness)
+        for bound_ms, took_ms in (
+            (bounds.end_ms(output), end_ms),
+            (bounds.deadline_ms, head_ms + LENGTH_MARGIN * tail_ms),
+        ):
+            if bound_ms != UNBOUNDED:
+                kept *= below(bound_ms, took_ms, 0.0, spread)
+                lateness = max(lateness, took_ms / max(bound_ms, 1.0))
+    if now < load.errors.fresh_until:
+        kept *= 1.0 - load.errors.share(now)
+    return ttft_ms, tpot_ms, 1.0 - kept, lateness
 
 
 def rank(
-    ask: RouteAsk, candidates: Sequence[Offer], terms: Terms, home: str | None, wanted: int, now: float
+    ask: RouteAsk, rising: Sequence[Offer], terms: Terms, home: str | None, wanted: int, now: float
 ) -> list[Ranked]:
     """Best first. Walks up from the cheapest and ends where nobody dearer can still be among the `wanted` best."""
     bounds, miss_budget = bounds_left(ask, now), 1.0 - ask.sla.target
     seen: list[Forecast] = []
     in_time, meeting = 0, 0.0
-    for offer in candidates:
-        seen.append(forecast(offer, bounds, now))
-        p_miss = seen[-1].p_miss
-        in_time += p_miss <= LATE
-        if p_miss <= miss_budget and meeting == 0.0 and offer.amount != math.inf:
-            meeting = offer.amount or math.ulp(0.0)
-        if meeting and in_time >= wanted:
-            break
-    least = candidates[0].amount
-    scale = max(terms.typical, meeting, SCALE_FLOOR * _dearest(candidates)) or 1.0
-    miss_price = terms.miss_price
-    if ask.model.objective is Objective.PRIORITY:  # the order declared holds among all that are in time
-        scale, miss_price = 1.0, 0.0
-    ranked = [_place(each, least, scale, miss_price, home) for each in seen]
-    if len(seen) < len(candidates):
-        known = sorted(each.rank for each in ranked if each.bucket == IN_TIME)
-        limit = known[wanted - 1] if len(known) >= wanted else math.inf
-        for offer in candidates[len(seen) :]:
-            if (offer.amount - least) / scale - STICKY_DISCOUNT >= limit:
+    for amount, _, quote, state in rising:
+        seen.append(forecast(quote, state, bounds, now))
+        p_miss = seen[-1][2]
+        if p_miss <= LATE:
+            in_time += 1
+            if p_miss <= miss_budget and not meeting and amount != math.inf:
+                meeting = amount or math.ulp(0.0)
+            if meeting and in_time >= wanted:
                 break
-            ranked.append(_place(forecast(offer, bounds, now), least, scale, miss_price, home))
+    least, dearest = rising[0][0], rising[-1][0]
+    if dearest == math.inf:
+        dearest = max(amount for amount, *_ in rising if amount != math.inf)
+    scale, miss_price = max(terms.typical, meeting, SCALE_FLOOR * dearest) or 1.0, terms.miss_price
+    if ask.model.objective is PRIORITY:  # the order declared holds among all that are in time
+        scale, miss_price = 1.0, 0.0
+    ranked = [_place(offer, each, least, scale, miss_price, home) for offer, each in zip(rising, seen, strict=False)]
+    ranked.sort()
+    if len(seen) == len(rising):
+        return ranked
+    bucket, limit, *_ = ranked[wanted - 1]
+    for offer in rising[len(seen) :]:
+        if bucket == IN_TIME and (offer[0] - least) / scale - STICKY_DISCOUNT >= limit:
+            break
+        ranked.append(_place(offer, forecast(offer[2], offer[3], bounds, now), least, scale, miss_price, home))
     ranked.sort()
     return ranked
 
 
-def _place(each: Forecast, least: float, scale: float, miss_price: float, home: str | None) -> Ranked:
-    offer = each.offer
-    if each.p_miss > LATE:
-        return Ranked(TOO_LATE, each.lateness, offer.name, each)
-    discount = STICKY_DISCOUNT if offer.name == home else 0.0
-    if offer.amount == math.inf:
-        return Ranked(UNKNOWN_AMOUNT, miss_price * each.p_miss - discount, offer.name, each)
-    return Ranked(IN_TIME, (offer.amount - least) / scale + miss_price * each.p_miss - discount, offer.name, each)
-
-
-def _dearest(candidates: Sequence[Offer]) -> float:
-    """The greatest known amount (offers ascend, unknown last)."""
-    return next((offer.amount for offer in reversed(candidates) if offer.amount != math.inf), 0.0)
+def _place(offer: Offer, each: Forecast, least: float, scale: float, miss_price: float, home: str | None) -> Ranked:
+    amount, name, _, _ = offer
+    _, _, p_miss, lateness = each
+    if p_miss > LATE:
+        return TOO_LATE, lateness, name, offer, each
+    price = miss_price * p_miss - (STICKY_DISCOUNT if name == home else 0.0)
+    if amount == math.inf:
+        return UNKNOWN_AMOUNT, price, name, offer, each
+    return IN_TIME, (amount - least) / scale + price, name, offer, each

@@ -32,8 +32,9 @@ from gateway.policy.breaker import Phase
 from gateway.policy.estimators import EstimatorState
 from gateway.policy.fleet import Load, MemberState, Ticket
 from gateway.policy.ranking import STICKY_DISCOUNT, TOO_LATE, UNKNOWN_AMOUNT, Offer, Ranked, Terms, offers, rank
-from gateway.policy.strategies import AMOUNTS
+from gateway.policy.strategies import strategy_of
 
+DEARER, MISSES_SLA, PROBE = Reason.DEARER, Reason.MISSES_SLA, Reason.PROBE  # an enum's attribute is slow to look up
 CANDIDATES_MAX = 3  # what one reserve can weigh
 MISS_PRICE_START, MISS_PRICE_MIN, MISS_PRICE_MAX = 60.0, 30.0, 400.0
 MISS_PRICE_STEP, MISS_PRICE_AIM = 0.06, 0.3  # learning rate, and the share of the error budget it aims at
@@ -83,7 +84,7 @@ class Router:
         if not fit:
             return Reject(RefusalCode.NO_BACKEND.value, tuple(passed), self._retry_after_s(ask, passed, now))
         rising, ranked = self._ranked(ask, fit, now)
-        if ranked[0].bucket == TOO_LATE and any(reason is Reason.SLOW_START for reason, _, _ in held):
+        if ranked[0][0] == TOO_LATE and any(reason is Reason.SLOW_START for reason, _, _ in held):
             held = _relax(fit, held)  # rather two requests too many on a cold backend than a certain miss
             rising, ranked = self._ranked(ask, fit, now)
         passed.extend(PassedOver(quote.member.name, reason) for reason, quote, _ in held)
@@ -101,7 +102,7 @@ class Router:
         state = self._members.get(member.name)
         if state is None:
             load = self._loads.setdefault(member.backend, Load())
-            state = self._members[member.name] = MemberState(load, member.latency)
+            state = self._members[member.name] = MemberState(member.name, load, member.latency)
             if member.name in self._absorbed:
                 state.absorb(self._absorbed.pop(member.name), self._absorbed_at)
         return state
@@ -118,19 +119,18 @@ class Router:
         """The cheapest member below the winner's amount that only an old memory (or none) makes look too slow."""
         if ask.tried:
             return None
-        best = ranked[0].forecast
+        _, _, _, (best_amount, *_), (_, _, best_p_miss, _) = ranked[0]
         due = [
-            each
-            for each in ranked[1:]
-            if each.forecast.offer.amount < best.offer.amount
-            and each.forecast.p_miss > best.p_miss
-            and each.forecast.offer.state.wants_canary(now)
+            (amount, name, each)
+            for each in ranked
+            for _, _, name, (amount, _, _, state), (_, _, p_miss, _) in (each,)
+            if amount < best_amount and p_miss > best_p_miss and state.wants_canary(now)
         ]
         if not due:
             return None
-        canary = min(due, key=lambda each: (each.forecast.offer.amount, each.name))
-        may_wait = not sla.bounds_latency(ask.sla)
-        return canary if may_wait or canary.forecast.offer.state.hopeful or self._random() < CANARY_SHARE else None
+        _, _, canary = min(due)
+        may_go = not sla.bounds_latency(ask.sla) or canary[3][3].hopeful
+        return canary if may_go or self._random() < CANARY_SHARE else None
 
     def _answer(
         self,
@@ -142,18 +142,16 @@ class Router:
     ) -> Route | Reject:
         order = ranked if canary is None else [canary, *(each for each in ranked if each is not canary)]
         if ask.sla.reject_unmeetable:
-            late = [each for each in order if each.bucket == TOO_LATE and each is not canary]
-            passed.extend(PassedOver(each.name, Reason.MISSES_SLA) for each in late)
-            order = [each for each in order if each.bucket != TOO_LATE or each is canary]
+            late = [each for each in order if each[0] == TOO_LATE and each is not canary]
+            passed.extend(state.late for _, _, _, (_, _, _, state), _ in late)
+            order = [each for each in order if each[0] != TOO_LATE or each is canary]
         if not order:
             return Reject(RefusalCode.NO_BACKEND_MEETS_SLA.value, tuple(passed))
-        chosen = order[: self._candidates_max]
-        passed.extend(PassedOver(each.name, _why_not(each, order[0])) for each in order[self._candidates_max :])
-        if len(ranked) < len(rising):
-            judged = {each.name for each in ranked}
-            passed.extend(PassedOver(offer.name, Reason.DEARER) for offer in rising if offer.name not in judged)
-        first = Reason.PROBE if canary is not None else _why(ask, order, rising, self._home(ask))
-        choices = [_choice(each, _why_not(each, order[0]) if place else first) for place, each in enumerate(chosen)]
+        best, wanted = order[0], self._candidates_max
+        passed.extend([_passed_over(each, best) for each in order[wanted:]])
+        passed.extend([state.dearer for _, _, _, state in rising[len(ranked) :]])  # the walk ended below them
+        first = PROBE if canary is not None else _why(ask, order, rising, self._home(ask))
+        choices = [_choice(best, first), *(_choice(each, _why_not(each, best)) for each in order[1:wanted])]
         return Route(tuple(choices), tuple(passed))
 
     def _retry_after_s(self, ask: RouteAsk, passed: Sequence[PassedOver], now: float) -> float | None:
@@ -188,7 +186,7 @@ class Router:
         return ticket
 
     def _remember(self, ask: RouteAsk, choice: Choice) -> None:
-        amount = AMOUNTS[ask.model.objective](choice.quote, 0)
+        amount = strategy_of(ask.model)(choice.quote)
         if amount is not None:
             key = _typical_key(ask)
             typical = self._typical.get(key, float(amount))
@@ -289,36 +287,45 @@ def _relax(
 
 
 def _typical_key(ask: RouteAsk) -> str:
-    return f"{ask.sla.name} {ask.model.objective.value}"
+    return ask.sla.name + " " + ask.model.objective  # a StrEnum is text: no slow `.value` in the hot path
 
 
 def _choice(each: Ranked, reason: Reason) -> Choice:
-    seen = each.forecast
-    return Choice(seen.offer.quote, reason, seen.ttft_ms, seen.tpot_ms, seen.p_miss)
+    _, _, _, (_, _, quote, _), (ttft_ms, tpot_ms, p_miss, _) = each
+    return Choice(quote, reason, ttft_ms, tpot_ms, p_miss)
 
 
 def _why(ask: RouteAsk, order: Sequence[Ranked], rising: Sequence[Offer], home: str | None) -> Reason:
     """Why the first candidate serves."""
-    best = order[0]
+    bucket, rank_of_best, name, (amount, *_), _ = order[0]
     if ask.tried:
         return Reason.FALLBACK
-    if best.bucket == TOO_LATE:
+    if bucket == TOO_LATE:
         return Reason.FASTEST
     if len(rising) == 1:
         return Reason.ONLY
-    if best.forecast.offer.amount <= rising[0].amount:
+    if amount <= rising[0][0]:
         return Reason.CHEAPEST
-    if best.name == home and best.rank + STICKY_DISCOUNT > order[1].rank:
+    if name == home and len(order) > 1 and rank_of_best + STICKY_DISCOUNT > order[1][1]:
         return Reason.STICKY
     return Reason.CHEAPEST_IN_SLA
 
 
 def _why_not(each: Ranked, best: Ranked) -> Reason:
     """Why a later one does not: late, of unknown amount, dearer, or cheaper but likelier to be late."""
-    if each.bucket == TOO_LATE:
-        return Reason.MISSES_SLA
-    if each.bucket == UNKNOWN_AMOUNT:
+    bucket, _, _, (amount, *_), (_, _, p_miss, _) = each
+    _, _, _, (best_amount, *_), (_, _, best_p_miss, _) = best
+    if bucket == TOO_LATE:
+        return MISSES_SLA
+    if bucket == UNKNOWN_AMOUNT:
         return Reason.ENERGY_UNKNOWN
-    if each.forecast.offer.amount >= best.forecast.offer.amount:
-        return Reason.DEARER
-    return Reason.MISSES_SLA if each.forecast.p_miss > best.forecast.p_miss else Reason.STICKY
+    if amount >= best_amount:
+        return DEARER
+    return MISSES_SLA if p_miss > best_p_miss else Reason.STICKY
+
+
+def _passed_over(each: Ranked, best: Ranked) -> PassedOver:
+    reason, state = _why_not(each, best), each[3][3]
+    if reason is DEARER:
+        return state.dearer
+    return state.late if reason is MISSES_SLA else PassedOver(state.name, reason)

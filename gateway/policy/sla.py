@@ -17,12 +17,12 @@ from gateway.domain.route import RouteAsk
 UNBOUNDED = math.inf
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made once per decision, and that costs a third as much
 class Bounds:
     """What is left for one request, in milliseconds; infinite where nothing is promised.
 
     whole_ms: of an answer with no output; each output token after the first adds `whole_per_output_ms`.
-    deadline_ms: of the class or the caller, the nearer one.
+    deadline_ms: of the class or the caller, the nearer one. end_bounded: whether the time of the last byte matters.
     """
 
     ttft_ms: float
@@ -31,11 +31,7 @@ class Bounds:
     whole_ms: float
     whole_per_output_ms: float
     deadline_ms: float
-
-    @property
-    def end_bounded(self) -> bool:
-        """Whether the time of the last byte matters."""
-        return min(self.e2e_ms, self.whole_ms, self.deadline_ms) != UNBOUNDED
+    end_bounded: bool
 
     def end_ms(self, output_tokens: int) -> float:
         """When an answer of this length must be complete."""
@@ -52,8 +48,9 @@ def bounds_left(ask: RouteAsk, now: float) -> Bounds:
     if ask.deadline is not None:
         deadline_ms = min(deadline_ms, (ask.deadline - now) * 1000.0)
     if ask.stream or sla.ttft_ms is None or sla.tpot_ms is None:
-        return Bounds(ttft_ms, tpot_ms, e2e_ms, UNBOUNDED, 0.0, deadline_ms)
-    return Bounds(UNBOUNDED, UNBOUNDED, e2e_ms, ttft_ms, tpot_ms, deadline_ms)
+        end_bounded = e2e_ms != UNBOUNDED or deadline_ms != UNBOUNDED
+        return Bounds(ttft_ms, tpot_ms, e2e_ms, UNBOUNDED, 0.0, deadline_ms, end_bounded)
+    return Bounds(UNBOUNDED, UNBOUNDED, e2e_ms, ttft_ms, tpot_ms, deadline_ms, end_bounded=True)
 
 
 def bounds_latency(sla: SlaClass) -> bool:

@@ -7,35 +7,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from gateway.domain.catalog import Objective
+from gateway.domain.catalog import Objective, ServedModel
 from gateway.domain.route import Quote
 
-Strategy = Callable[[Quote, int], int | None]  # the quote, and the member's place in the declared list
+Strategy = Callable[[Quote], int | None]
 
 
-def cost(quote: Quote, place: int) -> int | None:
+def cost(quote: Quote) -> int | None:
     """Marginal nano-dollars of this request there."""
     return quote.expected.usd_nanos
 
 
-def energy(quote: Quote, place: int) -> int | None:
+def energy(quote: Quote) -> int | None:
     """Marginal millijoules."""
     return quote.expected.energy_mj
 
 
-def carbon(quote: Quote, place: int) -> int | None:
+def carbon(quote: Quote) -> int | None:
     """Marginal micrograms of CO2e."""
     return quote.expected.carbon_ug
 
 
-def priority(quote: Quote, place: int) -> int | None:
-    """The order in which the operator listed the members."""
-    return place
+AMOUNTS: Mapping[Objective, Strategy] = {Objective.COST: cost, Objective.ENERGY: energy, Objective.CARBON: carbon}
 
 
-AMOUNTS: Mapping[Objective, Strategy] = {
-    Objective.COST: cost,
-    Objective.ENERGY: energy,
-    Objective.CARBON: carbon,
-    Objective.PRIORITY: priority,
-}
+def strategy_of(model: ServedModel) -> Strategy:
+    """The model's objective; with `priority` the place in the operator's list is the amount."""
+    if model.objective is not Objective.PRIORITY:
+        return AMOUNTS[model.objective]
+    places = {member.name: place for place, member in enumerate(model.members)}
+    return lambda quote: places.get(quote.member.name)

@@ -134,4 +134,4 @@ def test_errors_fade_by_e_in_six_seconds_and_are_forgotten() -> None:
     errors.failed(0.0, fast=False)
 
     assert errors.share(6.0) == pytest.approx(0.15 / math.e)
-    assert errors.share(60.0) < 1e-4
+    assert errors.share(60.0) == 0.0
