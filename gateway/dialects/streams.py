@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 
 from gateway.dialects.answers import choice_text
+from gateway.dialects.kept import Kept, choices_of, parsed_event
 from gateway.dialects.members import member_span
 from gateway.dialects.sse import LATE_LF, LINE_BYTES_MAX, EventSplitter, data_of
 from gateway.dialects.usage import read_usage, with_price
@@ -45,7 +46,7 @@ class StreamReader:
     called; it is asked once per event that carries usage, and only if the caller wants usage.
 
     usage: what the last usage object said, None if none came or the last was not sane. complete: `[DONE]` was seen.
-    first_token: some content was seen. failed: an error event was seen. kept_whole: `output_texts` sees it all.
+    first_token: some content was seen. failed: an error event was seen.
     """
 
     def __init__(
@@ -60,12 +61,10 @@ class StreamReader:
         self.complete = False
         self.first_token = False
         self.failed = False
-        self.kept_whole = True
         self._kind = kind
         self._wants_usage = wants_usage
         self._bill = bill
-        self._keep_left = keep_bytes
-        self._kept: list[bytes] = []
+        self._kept = Kept(keep_bytes)
         self._splitter = EventSplitter()
         self._passed = 0  # bytes of the incomplete event that went down already
         self._choices_seen = False  # in the incomplete event
@@ -77,7 +76,7 @@ class StreamReader:
         """Take what arrived; returns what may go down now. Raises BackendFailed for lines or events above their cap."""
         if not chunk:
             return b""
-        self._keep(chunk)
+        self._kept.add(chunk)
         if (
             self.first_token
             and self._between_events
@@ -107,20 +106,12 @@ class StreamReader:
 
     def output_texts(self) -> tuple[str, ...]:
         """What was said, one text per choice, from the bytes kept; for counting when no usage came."""
-        said: dict[int, list[str]] = {}
-        splitter = EventSplitter()
-        events = [*splitter.push(b"".join(self._kept)), bytes(splitter.tail)]
-        for event in events:
-            for choice in _choices(_parsed(event)):
-                index = choice.get("index")
-                said.setdefault(index if type(index) is int else 0, []).append(choice_text(choice))
-        return tuple("".join(pieces) for _, pieces in sorted(said.items()))
+        return self._kept.texts()
 
-    def _keep(self, chunk: bytes) -> None:
-        if self.kept_whole:
-            self.kept_whole = len(chunk) <= self._keep_left
-            self._kept.append(chunk if self.kept_whole else chunk[: self._keep_left])
-            self._keep_left -= len(chunk)
+    @property
+    def kept_whole(self) -> bool:
+        """Whether `output_texts` sees the whole stream."""
+        return self._kept.whole
 
     def _event(self, event: bytes) -> bytes:
         """What of a complete event still has to go down."""
@@ -160,9 +151,9 @@ class StreamReader:
         if data_of(event).strip() == _DONE:
             self.complete = True
             return
-        parsed = _parsed(event)
+        parsed = parsed_event(event)
         self.failed = self.failed or bool(parsed.get("error"))
-        self.first_token = self.first_token or any(choice_text(choice) for choice in _choices(parsed))
+        self.first_token = self.first_token or any(choice_text(choice) for choice in choices_of(parsed))
 
     def _about_usage(self, event: bytes) -> bytes:
         """What an event with a usage field becomes."""
@@ -172,7 +163,7 @@ class StreamReader:
         if only_null and event.endswith(_NULL_LAST) and _is_one_event(event):
             return event[: -len(_NULL_LAST)] + b"}\n\n"  # the brace after it closes the outermost object
         data = data_of(event)
-        parsed = _parsed(event)
+        parsed = parsed_event(event)
         if "usage" not in parsed:
             return event
         reported = parsed["usage"]
@@ -206,17 +197,3 @@ def _cut(event: bytes, data: bytes) -> bytes:
     if span is None:
         return event
     return event.replace(data, data[: span.cut_start] + data[span.cut_end :], 1)
-
-
-def _parsed(event: bytes) -> dict[str, Any]:
-    """An event's JSON object; empty for anything else, which then just passes."""
-    try:
-        parsed = orjson.loads(data_of(event))
-    except orjson.JSONDecodeError:
-        return {}
-    return parsed if isinstance(parsed, dict) else {}
-
-
-def _choices(parsed: dict[str, Any]) -> list[dict[str, Any]]:
-    choices = parsed.get("choices")
-    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []

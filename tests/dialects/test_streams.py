@@ -241,6 +241,15 @@ def test_a_line_above_its_cap_fails_the_stream_however_it_arrives(cut):
     assert failed.value.sent
 
 
+def test_what_was_said_before_a_cap_was_passed_can_still_be_counted():
+    reader = a_reader(keep_bytes=4 << 20)
+    reader.feed(HELLO)
+    with pytest.raises(BackendFailed):
+        reader.feed(b"data: " + b"x" * (2 << 20))
+
+    assert reader.output_texts() == ("Hello",)
+
+
 def test_an_event_above_its_cap_fails_the_stream_even_in_short_lines():
     reader = a_reader()
 
