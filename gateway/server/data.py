@@ -42,6 +42,8 @@ from gateway.server.reply import AiohttpReply
 
 BACKLOG: Final = 4096  # with asyncio's 100 a burst of new streams loses its SYNs and waits seconds
 CONNECTIONS_MAX: Final = 16_384
+CANCEL_SECONDS: Final = 0.1
+HANDLERS_END_SECONDS: Final = 2.0
 CALLS: Final = {
     "/v1/chat/completions": CallKind.CHAT,
     "/v1/completions": CallKind.COMPLETION,
@@ -55,6 +57,9 @@ NO_KEY: Final = Refusal(
 BAD_KEY: Final = Refusal(RefusalCode.INVALID_API_KEY, "This key is unknown, disabled or expired.")
 KEYS_AWAY: Final = Refusal(
     RefusalCode.LEDGER_UNAVAILABLE, "Keys can not be checked at the moment; please retry.", retry_after_s=1
+)
+SHUTTING_DOWN: Final = Refusal(
+    RefusalCode.OVERLOADED, "This gateway is shutting down; please retry.", retry_after_s=1
 )
 NOTHING_HERE: Final = Refusal(RefusalCode.NOT_FOUND, "There is nothing at this path.")
 LOG = logging.getLogger("joulegate.server")
@@ -104,6 +109,7 @@ class DataServer:
         self._reads = Reads(policies=policies, ledger=ledger, root=root, balances=balances)
         self._open: set[AiohttpReply] = set()
         self._quiet = asyncio.Event()  # draining, and the last request has ended
+        self._has_cut = False
         self.listener: Listener | None = None
         self._server: asyncio.Server | None = None
 
@@ -150,19 +156,24 @@ class DataServer:
         if self._open:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._quiet.wait(), seconds)
-        clean = not self._open
-        for reply in list(self._open):
-            reply.cut()
         await self.close()
-        return clean
+        return not self._has_cut
 
     async def close(self) -> None:
-        """Close every connection now; handlers still running are cancelled."""
-        if self._server is not None and self.listener is not None:
-            self._server.close()
-            self.listener.stop_sweeping()
-            await self.listener.shutdown(timeout=0.1)
-            self._server = None
+        """Close every connection now. What still runs is cut, and its handler has ended when this returns."""
+        if self._server is None or self.listener is None:
+            return
+        server, self._server = self._server, None
+        self._draining.set()
+        server.close()
+        for reply in tuple(self._open):
+            reply.cut(SHUTTING_DOWN)
+            self._has_cut = True
+        self.listener.stop_sweeping()
+        await self.listener.shutdown(timeout=CANCEL_SECONDS)
+        if self._open:  # aiohttp cancels handlers and does not wait for what they do at their end: close their books
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._quiet.wait(), HANDLERS_END_SECONDS)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """aiohttp's handler: one request, whatever it is. Only CancelledError leaves it."""
@@ -243,7 +254,7 @@ class DataServer:
 
     def _no_place(self, concurrent_max: int) -> Refusal | None:
         if self._draining.is_set():
-            return Refusal(RefusalCode.OVERLOADED, "This gateway is shutting down; please retry.", retry_after_s=1)
+            return SHUTTING_DOWN
         if len(self._open) > concurrent_max:
             message = f"{concurrent_max} requests are running (limit concurrent_requests); please retry."
             return Refusal(RefusalCode.OVERLOADED, message, retry_after_s=1)
@@ -262,6 +273,8 @@ class DataServer:
             org=identity.org,
             project=identity.project,
             gateway=self._gateway,
+            policy_version=self._policies.current().version,
+            client_request_id=client_request_id(exchange.found),
             outcome=Outcome.UNAVAILABLE,
             error_code=refusal.code.value,
             status=render(refusal)[0],

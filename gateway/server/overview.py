@@ -126,10 +126,12 @@ class History:
         self._samples.append(Sample(at_ms=now["at_ms"], totals=now["totals"]))
 
     async def run(self) -> None:
-        """Sample until cancelled; a store that is away leaves a gap."""
+        """Sample until cancelled; a store that is away, or any other failure, leaves a gap and not a dead chart."""
         while True:
             try:
                 await self.take()
             except LedgerUnavailable:
                 LOG.debug("no sample for the page: the ledger does not answer")
+            except Exception:
+                LOG.exception("no sample for the page")
             await asyncio.sleep(SAMPLE_SECONDS)

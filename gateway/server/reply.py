@@ -16,17 +16,12 @@ from aiohttp.abc import AbstractStreamWriter
 from gateway.domain.refusal import Refusal
 from gateway.ports.reply import ClientGone
 from gateway.ports.signals import Signals
-from gateway.server.errors import error_body, render
+from gateway.server.errors import render
 from gateway.server.head import Heads
 
 WRITE_SECONDS_MAX: Final = 60.0  # a client that takes nothing for this long is cut
 _CLOSE = "connection: close"
 _UNBUFFERED: Final = ("x-accel-buffering", "no")  # nginx would otherwise hold a stream back
-_CUT_EVENT: Final = (
-    b"data: "
-    + error_body("The gateway is shutting down; please retry.", "unavailable", None, "shutting_down")
-    + b"\n\n"
-)
 
 
 class Written(web.StreamResponse):
@@ -57,16 +52,17 @@ class AiohttpReply:
         "_heads",
         "_http10",
         "_keep",
-        "_last",
         "_request",
         "_signals",
         "_streaming",
+        "cut_short",
         "request_id",
         "started",
     )
 
     def __init__(self, request: web.BaseRequest, heads: Heads, request_id: str, signals: Signals, *, keep: bool = True):
         self.started = False
+        self.cut_short = False
         self.request_id = request_id
         self._request = request
         self._heads = heads
@@ -76,7 +72,6 @@ class AiohttpReply:
         self._keep = keep and request.keep_alive
         self._chunked = False
         self._ended = False
-        self._last = b""
 
     def close_after(self) -> None:
         """Do not use the connection again after this answer: its framing is in doubt, or we are draining."""
@@ -131,7 +126,6 @@ class AiohttpReply:
         if not chunk:
             return
         self._put(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._chunked else chunk)
-        self._last = chunk
         if self._request.protocol.writing_paused:
             await self._drained()
 
@@ -150,13 +144,19 @@ class AiohttpReply:
             if transport.get_write_buffer_size():
                 asyncio.get_running_loop().call_later(WRITE_SECONDS_MAX, transport.abort)
 
-    def cut(self) -> None:
-        """The time to drain is over: end a stream with an error event if it stands between events, and hang up."""
-        if self._chunked and self.started and not self._ended and self._last.endswith((b"\n\n", b"\r\n\r\n")):
-            self._put(b"%x\r\n%b\r\n0\r\n\r\n" % (len(_CUT_EVENT), _CUT_EVENT))
+    def cut(self, refusal: Refusal) -> None:
+        """The time to drain is over. What has not begun is refused; a stream is broken off, and no event is added."""
+        if self._ended:
+            return
+        self.cut_short = True
         transport = self._request.transport
-        if transport is not None:
-            transport.close()
+        if transport is None or transport.is_closing():
+            return
+        if not self.started:
+            status, headers, body = render(refusal)
+            length = f"content-length: {len(body)}"
+            transport.write(self._heads.build(status, headers, self.request_id, framing=length, closing=_CLOSE) + body)
+        transport.close()
 
     def _closing(self) -> str:
         if not self._keep:
