@@ -136,11 +136,14 @@ class Pipeline:
         return None
 
     def _client_left(self, walk: Walk) -> None:
-        """The caller has gone: what was streamed is charged, and the record says so."""
-        walk.client_left = True
+        """The caller has gone, or we hung up on it: what was streamed is charged, and the record says so."""
         last = walk.last_attempt
         if last is not None and last.result is AttemptResult.SERVED:
             return  # it left after the last byte
+        if walk.reply.cut_short:
+            walk.record.error_code = RefusalCode.OVERLOADED
+            walk.end(*((Outcome.INCOMPLETE, 200) if walk.reply.started else (Outcome.UNAVAILABLE, 503)))
+            return
         walk.end(Outcome.CLIENT_LEFT, 499)
 
     async def _refuse(self, walk: Walk, refusal: Refusal) -> None:

@@ -38,7 +38,6 @@ class Walk:
     request_booked: bool = False  # an attempt's hold already carries `requests=1`
     closings: list[asyncio.Task[Any]] = field(default_factory=list)
     last_attempt: Attempt | None = None
-    client_left: bool = False
     booked_before: Amounts = NOTHING  # rated cost of earlier attempts that may have been billed
 
     def bill(self, member: Member, rated: Amounts, hold: Hold) -> Bill:

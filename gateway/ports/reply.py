@@ -16,6 +16,7 @@ class Reply(Protocol):
     """One answer to one caller. Either `send` or `refuse` once, or `begin`, any number of `write`, `end`."""
 
     started: bool
+    cut_short: bool  # the gateway itself broke it off: it is shutting down
 
     async def send(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
         """A whole answer. Raises ClientGone."""

@@ -59,7 +59,7 @@ class FakeReply:
     """Keeps what a caller would have received. `leaves_after` bytes it is gone."""
 
     def __init__(self, leaves_after: int | None = None) -> None:
-        self.started = False
+        self.started = self.cut_short = False
         self.status = 0
         self.headers: dict[str, str] = {}
         self.body = b""
@@ -271,7 +271,9 @@ class House:
         compiled: dict[str, Claims] = {}
 
         def claims(of: Snapshot) -> Claims:
-            return compiled.setdefault(of.version, Claims(of.budgets, of.tenancy_root))
+            if of.version not in compiled:
+                compiled[of.version] = Claims(of.budgets, of.tenancy_root)
+            return compiled[of.version]
 
         shared = {"clock": self.clock, "ledger": self.ledger, "aftercare": self.aftercare}
         self.pipeline = Pipeline(

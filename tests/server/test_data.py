@@ -341,7 +341,7 @@ async def test_what_has_not_begun_when_the_drain_ends_is_refused() -> None:
             entered.set()
             await asyncio.Event().wait()
 
-        port.pipeline.serve = never  # type: ignore[method-assign]
+        port.pipeline.serving = never
         running = asyncio.create_task(port.send(post(), until_close=True))
         await entered.wait()
 
