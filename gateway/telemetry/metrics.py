@@ -121,17 +121,10 @@ class Metrics(Collector):
         for member, reason in record.passed_over.items():
             self._decided(model, self._backend_of.get(member, ""), reason)
         self._timed(record, model, backend)
+        self._judged(record, backend)
+        self._baselines[model, "dearest"] += baseline_nanos(record)
         if record.outcome in REACHED and (record.session is None or self._sessions.is_new(record.team, record.session)):
             self._interactions[model, team] += 1
-        if record.sla_met is not None:
-            sla_class = self._classes.label(record.sla_class)
-            self._sla[sla_class, backend, "true" if record.sla_met else "false"] += 1
-        if record.outcome in DENIED:
-            self._denials[(REFUSALS.get(record.error_code or "", record.outcome),)] += 1
-        baseline_nanos = record.baseline_dearest_usd_nanos
-        if baseline_nanos is None:  # then the request is taken to have saved nothing, or the difference would lie
-            baseline_nanos = sum(attempt.rated.usd_nanos for attempt in record.attempts if attempt.rated)
-        self._baselines[model, "dearest"] += baseline_nanos
 
     def refused(self, reason: str) -> None:
         """Count a request that was turned away before it had a record."""
@@ -172,6 +165,13 @@ class Metrics(Collector):
 
     def _decided(self, model: str, backend: str, reason: str) -> None:
         self._decisions[model, self._backends.label(backend), ROUTE_REASONS.get(reason, OTHER)] += 1
+
+    def _judged(self, record: UsageRecord, backend: str) -> None:
+        if record.sla_met is not None:
+            sla_class = self._classes.label(record.sla_class)
+            self._sla[sla_class, backend, "true" if record.sla_met else "false"] += 1
+        if record.outcome in DENIED:
+            self._denials[(REFUSALS.get(record.error_code or "", record.outcome),)] += 1
 
     def _timed(self, record: UsageRecord, model: str, backend: str) -> None:
         key = (model, backend)
@@ -224,6 +224,13 @@ class Metrics(Collector):
         yield rows.STREAMS.family([((), self._streams)])
         yield rows.RELOAD.family([((), int(self._reload_ok))])
         yield rows.BUILD.family([((self._version, platform.python_version()), 1)])
+
+
+def baseline_nanos(record: UsageRecord) -> int:
+    """What the dearest member would have cost; unknown, the request saved nothing, or the difference would lie."""
+    if record.baseline_dearest_usd_nanos is not None:
+        return record.baseline_dearest_usd_nanos
+    return sum(attempt.rated.usd_nanos for attempt in record.attempts if attempt.rated)
 
 
 def observe(histograms: dict[Labels, Histogram], key: Labels, row: rows.Distribution, seconds: float) -> None:
