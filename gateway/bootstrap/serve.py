@@ -71,13 +71,14 @@ async def run(
     stopping = asyncio.create_task(process.stop(process.file.settings.drain_seconds))
     hurry = asyncio.create_task(stops.second.wait())
     await asyncio.wait((stopping, hurry), return_when=asyncio.FIRST_COMPLETED)
-    if not stopping.done():
+    hurried = not stopping.done()
+    if hurried:
         process.log.warning("hurried", signal=stops.name)
         await process.data.close()
     hurry.cancel()
-    clean = await stopping
+    await stopping
     process.log.info("stopped")
-    return 0 if clean or not stops.second.is_set() else EXIT_CUT
+    return EXIT_CUT if hurried else 0
 
 
 class Stops:
