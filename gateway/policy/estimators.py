@@ -45,7 +45,7 @@ def below(bound_ms: float, predicted_ms: float, mean: float, sd: float) -> float
     """Probability that a log-normal time around `predicted_ms * e^mean` stays within the bound."""
     if bound_ms <= 0.0:
         return 0.0
-    if predicted_ms <= 0.0:
+    if predicted_ms <= 0.0 or bound_ms == math.inf:
         return 1.0
     return 0.5 * math.erfc((mean - math.log(bound_ms / predicted_ms)) / sd * _SQRT_HALF)
 

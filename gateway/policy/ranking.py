@@ -17,7 +17,7 @@ from gateway.domain.catalog import Objective
 from gateway.domain.route import Quote, RouteAsk
 from gateway.policy.estimators import below
 from gateway.policy.fleet import MemberState
-from gateway.policy.sla import UNBOUNDED, Bounds, bounds_left
+from gateway.policy.sla import Bounds, bounds_left
 from gateway.policy.strategies import cost, strategy_of
 
 LATE = 0.5  # more likely late than not: does not meet the SLA
@@ -29,9 +29,7 @@ PRIORITY = Objective.PRIORITY
 
 # Plain tuples, since each decision makes one of each per member, and a named one costs eight times as much.
 Offer = tuple[float, str, Quote, MemberState]  # amount (infinite: unknown), name, quote, state: orders by amount, name
-Forecast = tuple[
-    float, float, float, float
-]  # ttft_ms, tpot_ms, p_miss, lateness: greatest ratio of a time to its bound
+Forecast = tuple[float, float, float, float]  # ttft_ms, tpot_ms, p_miss, lateness (0 if in time)
 Ranked = tuple[int, float, str, Offer, Forecast]  # bucket, J (lateness if late), name: so the order is total
 
 
@@ -65,30 +63,31 @@ def forecast(quote: Quote, state: MemberState, bounds: Bounds, now: float) -> Fo
     )
     tpot_base, per_active = state.tpot.regression.weights
     tpot_ms = tpot_base + per_active * load.active()
-    kept, lateness = 1.0, 0.0
-    if bounds.ttft_ms != UNBOUNDED:
-        if ttft_ms * first.sure > bounds.ttft_ms:
-            kept = below(bounds.ttft_ms, ttft_ms, first.mean, first.sd)
-        lateness = ttft_ms * first.factor / max(bounds.ttft_ms, 1.0)
-    output = quote.output_tokens_expected
-    if bounds.tpot_ms != UNBOUNDED and output >= 2:
-        if tpot_ms * token.sure > bounds.tpot_ms:
-            kept *= below(bounds.tpot_ms, tpot_ms, token.mean, token.sd)
-        lateness = max(lateness, tpot_ms * token.factor / bounds.tpot_ms)
+    kept, output = 1.0, quote.output_tokens_expected
+    if ttft_ms * first.sure > bounds.ttft_ms:
+        kept = below(bounds.ttft_ms, ttft_ms, first.mean, first.sd)
+    if tpot_ms * token.sure > bounds.tpot_ms and output >= 2:
+        kept *= below(bounds.tpot_ms, tpot_ms, token.mean, token.sd)
     if bounds.end_bounded:
         head_ms, tail_ms = ttft_ms * first.factor, tpot_ms * token.factor * max(0, output - 1)
-        end_ms = head_ms + tail_ms
-        spread = (head_ms * first.sd + tail_ms * token.sd) / end_ms if end_ms > 0.0 else first.sd
-        for bound_ms, took_ms in (
-            (bounds.end_ms(output), end_ms),
-            (bounds.deadline_ms, head_ms + LENGTH_MARGIN * tail_ms),
-        ):
-            if bound_ms != UNBOUNDED:
-                kept *= below(bound_ms, took_ms, 0.0, spread)
-                lateness = max(lateness, took_ms / max(bound_ms, 1.0))
+        spread = (head_ms * first.sd + tail_ms * token.sd) / (head_ms + tail_ms or 1.0)
+        kept *= below(bounds.end_ms(output), head_ms + tail_ms, 0.0, spread or first.sd)
+        kept *= below(bounds.deadline_ms, head_ms + LENGTH_MARGIN * tail_ms, 0.0, spread or first.sd)
     if now < load.errors.fresh_until:
         kept *= 1.0 - load.errors.share(now)
-    return ttft_ms, tpot_ms, 1.0 - kept, lateness
+    late = 0.0 if kept >= 1.0 - LATE else lateness(bounds, ttft_ms * first.factor, tpot_ms * token.factor, output)
+    return ttft_ms, tpot_ms, 1.0 - kept, late
+
+
+def lateness(bounds: Bounds, ttft_ms: float, tpot_ms: float, output_tokens: int) -> float:
+    """The greatest ratio of a time to its bound: among those that are late, the least is the fastest that counts."""
+    end_ms = ttft_ms + tpot_ms * max(0, output_tokens - 1)
+    return max(
+        ttft_ms / max(bounds.ttft_ms, 1.0),
+        tpot_ms / bounds.tpot_ms if output_tokens >= 2 else 0.0,
+        end_ms / max(bounds.end_ms(output_tokens), 1.0),
+        end_ms / max(bounds.deadline_ms, 1.0),
+    )
 
 
 def rank(
