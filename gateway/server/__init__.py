@@ -2,7 +2,8 @@
 
 Framing guards, headers, routes, errors; the one place that knows status codes.
 
-    data.py        the data port: start, authenticate, hand over to the pipeline, drain
+    data.py        the data port: start, drain, close
+    door.py        one request: authenticate, hand over to the pipeline, or refuse
     listener.py    aiohttp's low-level server with our limits: slow heads, too many connections, framing errors
     guards.py      what HTTP allows and we refuse; headers.py: what a caller may say; body.py: reading what it sends
     reply.py       the caller's connection as the pipeline sees it; head.py: response heads; errors.py: refusals
