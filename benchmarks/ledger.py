@@ -174,6 +174,10 @@ def main() -> None:
     ):
         for loop, run in (("asyncio", asyncio.run), ("uvloop", uvloop.run)):
             for _ in range(arguments.rounds):
+                if arguments.compare:
+                    compared = run(compare(server.url, arguments.requests, arguments.at_once))
+                    print(json.dumps({"loop": loop, "client_cpu_us": compared}), flush=True)
+                    continue
                 figures = run(round_of(server.url, loop, arguments.requests, arguments.at_once, plain=arguments.plain))
                 print(json.dumps(figures.__dict__), flush=True)
 

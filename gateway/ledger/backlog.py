@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -14,11 +15,13 @@ CAPACITY: Final = 10_000  # about 10 MiB; above it the lease's watermark is what
 WAIT_FIRST_S: Final = 0.1
 WAIT_MOST_S: Final = 2.0
 
+log = logging.getLogger(__name__)
+
 Step = Callable[[], Awaitable[object]]
 
 
 class Backlog:
-    """A queue of repeatable steps. `dropped` counts those that found it full."""
+    """A queue of repeatable steps. `dropped` counts those that found it full, or were broken in themselves."""
 
     def __init__(self, capacity: int = CAPACITY):
         self._capacity = capacity
@@ -54,6 +57,10 @@ class Backlog:
             except LedgerUnavailable:
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, WAIT_MOST_S)
+            except Exception:  # a step that can never work must not keep the others from it
+                log.exception("the end of a hold could not be booked; its lease will charge the watermark")
+                self._steps.popleft()
+                self.dropped += 1
             else:
                 self._steps.popleft()
                 wait_s = WAIT_FIRST_S

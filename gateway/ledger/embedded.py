@@ -130,6 +130,7 @@ class EmbeddedValkey:
             shutil.rmtree(self._socket.parent, ignore_errors=True)
         self._socket = None
         if self._lock_fd is not None:
+            os.ftruncate(self._lock_fd, 0)  # no owner any more: who finds the lock taken for a moment waits
             os.close(self._lock_fd)
             self._lock_fd = None
 

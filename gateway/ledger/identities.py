@@ -1,146 +1,28 @@
-"""Keys: made here, shown once, stored only as HMAC(pepper, sha256(key)); and found again behind a bounded memory."""
+"""Who a presented key belongs to: looked up in Redis once, then remembered, and followed within a second."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import hmac
-import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, fields, replace
 from typing import Any, Final, cast
 
-import orjson
 from redis.asyncio import Redis
-from redis.exceptions import WatchError
 
 from gateway.domain.faults import LedgerUnavailable
-from gateway.domain.tenancy import ID_PATTERN, Identity
+from gateway.domain.tenancy import Identity
 from gateway.ledger.failures import translated
+from gateway.ledger.keys import VERSION, KeyConflict, KeyStore, NewKey, digest_of, read_identity, record_key
 
-KEY_PREFIX: Final = "jgk_"
-KEY_BYTES: Final = 32  # 256 bits
-INDEX: Final = "jg:keys"  # hash: key_id -> digest
-VERSION: Final = "jg:keys:version"  # goes up with every change
+__all__ = ["KeyConflict", "KeyStore", "NewKey", "RedisIdentities"]
+
 POLL_S: Final = 0.5
 LOOK_UP_S: Final = 1.0  # a caller waits no longer for its key to be known, whatever the client's own patience
 REMEMBERED: Final = 10_000
 UNKNOWN_REMEMBERED: Final = 10_000
 UNKNOWN_FOR_S: Final = 5.0
-KEY_CHARACTERS_MAX: Final = 512
-SETS: Final = frozenset({"models", "classes", "expose"})
-
-
-class KeyConflict(ValueError):
-    """A key of that id exists already, or none does."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewKey:
-    """A key just made. `key` is shown now and never again."""
-
-    key: str
-    identity: Identity
-
-
-def digest_of(pepper: bytes, key: bytes) -> str:
-    """What is stored of a key. sha256 first, so that plain sha256 digests of another gateway can be taken over."""
-    return peppered(pepper, hashlib.sha256(key).digest())
-
-
-def peppered(pepper: bytes, sha256: bytes) -> str:
-    """HMAC-SHA256 of a key's sha256, in hexadecimal."""
-    return hmac.digest(pepper, sha256, "sha256").hex()
-
-
-class KeyStore:
-    """Creates, lists, rotates and revokes keys. Raises LedgerUnavailable when Redis is away.
-
-    redis: a redis-py client. entropy: `secrets.token_urlsafe` or a test's own.
-    """
-
-    def __init__(self, redis: Redis, pepper: bytes, *, entropy: Callable[[int], str] = secrets.token_urlsafe):
-        self._redis = redis
-        self._pepper = pepper
-        self._entropy = entropy
-
-    async def create(self, identity: Identity) -> NewKey:
-        """A new key for a new key id. Raises KeyConflict if the id is taken, ValueError for a malformed id."""
-        key = KEY_PREFIX + self._entropy(KEY_BYTES)
-        await self._add(identity, digest_of(self._pepper, key.encode()))
-        return NewKey(key, identity)
-
-    async def adopt(self, identity: Identity, sha256: bytes) -> None:
-        """Take over a key of which only the sha256 is known; its holders keep using it."""
-        await self._add(identity, peppered(self._pepper, sha256))
-
-    async def list(self) -> list[Identity]:
-        """Every key's identity, by id. Nothing of the key itself."""
-        with translated():
-            index = cast(dict[bytes, bytes], await self._redis.hgetall(INDEX))
-            keys = [_record_key(digest.decode()) for digest in index.values()]
-            found = cast(list[bytes | None], await self._redis.mget(keys)) if keys else []
-        return sorted((read_identity(record) for record in found if record), key=lambda identity: identity.key_id)
-
-    async def rotate(self, key_id: str, *, grace_ms: int = 0, now_ms: int = 0) -> NewKey:
-        """A new key for the same identity. The old one ends now, or `grace_ms` after `now_ms` (ledger time)."""
-        old, identity = await self._known(key_id)
-        key = KEY_PREFIX + self._entropy(KEY_BYTES)
-        fresh = digest_of(self._pepper, key.encode())
-        with translated():
-            async with self._redis.pipeline(transaction=True) as change:
-                change.set(_record_key(fresh), write_identity(identity))
-                change.hset(INDEX, key_id, fresh)
-                if grace_ms > 0:
-                    change.set(_record_key(old), write_identity(replace(identity, expires_ms=now_ms + grace_ms)))
-                    change.pexpire(_record_key(old), grace_ms)
-                else:
-                    change.delete(_record_key(old))
-                change.incr(VERSION)
-                await change.execute()
-        return NewKey(key, identity)
-
-    async def revoke(self, key_id: str) -> Identity:
-        """End a key; every gateway refuses it within a second. Raises KeyConflict if there is none."""
-        digest, identity = await self._known(key_id)
-        with translated():
-            async with self._redis.pipeline(transaction=True) as change:
-                change.delete(_record_key(digest))
-                change.hdel(INDEX, key_id)
-                change.incr(VERSION)
-                await change.execute()
-        return identity
-
-    async def _add(self, identity: Identity, digest: str) -> None:
-        _check_ids(identity)
-        with translated():
-            while not await self._added(identity, digest):
-                pass
-
-    async def _added(self, identity: Identity, digest: str) -> bool:
-        """Index, record and version change together; False: another change came between, look again."""
-        async with self._redis.pipeline(transaction=True) as change:
-            await change.watch(INDEX)
-            if await change.hexists(INDEX, identity.key_id):
-                raise KeyConflict(f"a key named '{identity.key_id}' exists; rotate or revoke it, or choose another id")
-            change.multi()  # type: ignore[no-untyped-call]
-            change.hset(INDEX, identity.key_id, digest)
-            change.set(_record_key(digest), write_identity(identity))
-            change.incr(VERSION)
-            try:
-                await change.execute()
-            except WatchError:
-                return False
-        return True
-
-    async def _known(self, key_id: str) -> tuple[str, Identity]:
-        with translated():
-            digest = cast(bytes | None, await self._redis.hget(INDEX, key_id))
-            record = None if digest is None else cast(bytes | None, await self._redis.get(_record_key(digest.decode())))
-        if digest is None or record is None:
-            raise KeyConflict(f"there is no key named '{key_id}'")
-        return digest.decode(), read_identity(record)
+KEY_BYTES_MAX: Final = 512
 
 
 class RedisIdentities:
@@ -174,7 +56,7 @@ class RedisIdentities:
 
     def find(self, key: bytes) -> Identity | Awaitable[Identity | None] | None:
         """The identity of a presented key, at once when it is remembered."""
-        if len(key) > KEY_CHARACTERS_MAX:
+        if len(key) > KEY_BYTES_MAX:
             return None
         digest = digest_of(self._pepper, key)
         known = self._known.get(digest)
@@ -199,7 +81,7 @@ class RedisIdentities:
         generation = self._generation
         with translated():
             async with asyncio.timeout(LOOK_UP_S):
-                record = cast(bytes | None, await self._redis.get(_record_key(digest)))
+                record = cast(bytes | None, await self._redis.get(record_key(digest)))
         if record is None:
             if generation == self._generation:
                 _make_room(self._unknown, UNKNOWN_REMEMBERED)
@@ -221,34 +103,6 @@ class RedisIdentities:
             await asyncio.sleep(POLL_S)
             with contextlib.suppress(LedgerUnavailable):  # what is remembered stays good; budgets are refused anyway
                 await self.refresh()
-
-
-def write_identity(identity: Identity) -> bytes:
-    """The record of a key: every field of its identity, as JSON."""
-    values = {field.name: getattr(identity, field.name) for field in fields(identity)}
-    return orjson.dumps({name: sorted(value) if name in SETS else value for name, value in values.items()})
-
-
-def read_identity(record: bytes) -> Identity:
-    """The identity in a record. A field of a newer version is passed over."""
-    found: dict[str, Any] = orjson.loads(record)
-    names = {field.name for field in fields(Identity)}
-    values = {name: value for name, value in found.items() if name in names}
-    for name in SETS & values.keys():
-        values[name] = frozenset(values[name])
-    values["tags"] = tuple(values.get("tags", ()))
-    return Identity(**values)
-
-
-def _check_ids(identity: Identity) -> None:
-    for name in ("key_id", "team", "org", "project"):
-        value = getattr(identity, name)
-        if value is not None and ID_PATTERN.match(value) is None:
-            raise ValueError(f"{name} '{value}' is not 1 to 64 of A-Z, a-z, 0-9, _ and -")
-
-
-def _record_key(digest: str) -> str:
-    return f"jg:key:{digest}"
 
 
 def _make_room(memory: dict[str, Any], most: int) -> None:

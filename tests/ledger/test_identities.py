@@ -14,7 +14,8 @@ from redis.backoff import NoBackoff
 from gateway.domain.faults import LedgerUnavailable
 from gateway.domain.tenancy import Identity
 from gateway.ledger import identities
-from gateway.ledger.identities import KeyConflict, KeyStore, RedisIdentities, read_identity, write_identity
+from gateway.ledger.identities import RedisIdentities
+from gateway.ledger.keys import KeyConflict, KeyStore, read_identity, write_identity
 from tests.faultproxy import FaultProxy
 from tests.ledger.house import socket_of
 
