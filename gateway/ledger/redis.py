@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -33,7 +34,11 @@ SAMPLE_S: Final = 5.0  # how often Redis's time and eviction policy are looked a
 SWEEP_S: Final = 5.0
 SWEPT_MOST: Final = 100  # holds ended by one call, so that none blocks Redis for long
 DRAIN_S: Final = 5.0
+MISTIMED: Final = frozenset({"future", "forgotten"})
 BOOKED: Final = frozenset({b"OK", b"SAME"})
+
+
+log = logging.getLogger(__name__)
 
 
 class LedgerMisconfigured(JoulegateError):
@@ -100,6 +105,10 @@ class RedisLedger:
     async def close(self) -> None:
         """Book what still waits, for a few seconds at most, and disconnect."""
         await self._backlog.close(DRAIN_S)
+        if len(self._backlog):
+            log.error(
+                "%d ends of holds could not be booked; their leases will charge the watermark", len(self._backlog)
+            )
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -124,7 +133,10 @@ class RedisLedger:
             verdict = await self._try_reserve(in_current_windows(ask, self.now_ms()))
         if verdict is None:
             raise LedgerUnavailable("Redis's clock and ours do not agree on the current window")
-        self.stale += isinstance(verdict, Stale)
+        if isinstance(verdict, Stale):
+            self.stale += 1
+            if verdict.reason in MISTIMED:  # our idea of Redis's time may be wrong: a failover, a clock set anew
+                await self._sample()
         return verdict
 
     async def settle(

@@ -16,7 +16,7 @@ from typing import cast
 import pytest
 
 from gateway.domain.amounts import Unit
-from gateway.domain.budgets import Candidate, Counter, Denial, Hold, WindowKind
+from gateway.domain.budgets import Candidate, Counter, Denial, Hold, Stale, WindowKind
 from gateway.domain.faults import LedgerUnavailable
 from gateway.ledger.channel import ScriptChannel
 from gateway.ledger.codec import UNITS, prefix_of
@@ -236,6 +236,21 @@ async def test_its_time_is_the_servers(on_valkey: RedisWorld) -> None:
     after = await on_valkey._redis_ms()
 
     assert before - 50 <= ours <= after + 50
+
+
+async def test_a_clock_that_jumped_costs_one_request_and_is_then_learned_anew(valkey_url: str) -> None:
+    jump_s = [0.0]
+    ledger = RedisLedger(valkey_url, deadline_s=5, monotonic=lambda: time.monotonic() + jump_s[0])
+    await ledger.start()
+    try:
+        world = RedisWorld(ledger)
+        jump_s[0] = 60.0
+
+        assert await ledger.reserve(world.ask(a_counter())) == Stale("future")
+
+        assert isinstance(await ledger.reserve(world.ask(a_counter())), Hold)
+    finally:
+        await ledger.close()
 
 
 async def test_steps_are_timed_for_metrics(valkey_url: str) -> None:
