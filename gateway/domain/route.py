@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from gateway.domain.amounts import Amounts
 from gateway.domain.catalog import Backend, Member, ServedModel, SlaClass
+from gateway.domain.value import value
 
 
 class Reason(StrEnum):
@@ -34,7 +35,7 @@ class Reason(StrEnum):
     TRIED = "tried"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Quote:
     """What this request would cost on one member. Amounts are for the expected and the greatest output.
 
@@ -54,7 +55,7 @@ class Quote:
     prompt: Amounts
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Choice:
     """A candidate: its quote, why it stands where it stands, and what we predict of it (milliseconds)."""
 
@@ -65,7 +66,7 @@ class Choice:
     p_miss: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PassedOver:
     """A member that is not a candidate, and why."""
 
@@ -73,7 +74,7 @@ class PassedOver:
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Route:
     """Candidates, best first, and everyone else with a reason."""
 
@@ -90,12 +91,13 @@ class Reject:
     retry_after_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RouteAsk:
     """All a routing decision depends on beside what the router has learned. Times are monotonic seconds.
 
     quotes: one per member of the served model. tried: members that failed this request already.
-    energy_required: an enforcing energy or carbon budget applies, so members whose energy is unknown are ineligible.
+    energy_required, carbon_required: an enforcing budget in that unit applies, so members of whom it is unknown are
+    ineligible (carbon is unknown where the grid is, even if energy is known).
     """
 
     model: ServedModel
@@ -109,3 +111,4 @@ class RouteAsk:
     session: str | None = None
     tried: frozenset[str] = frozenset()
     energy_required: bool = False
+    carbon_required: bool = False

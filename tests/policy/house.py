@@ -71,6 +71,7 @@ def an_ask(
     session: str | None = None,
     tried: Iterable[str] = (),
     energy_required: bool = False,
+    carbon_required: bool = False,
     concurrent_max: int = 256,
 ) -> RouteAsk:
     members = tuple(quote.member for quote in quotes)
@@ -88,6 +89,7 @@ def an_ask(
         session=session,
         tried=frozenset(tried),
         energy_required=energy_required,
+        carbon_required=carbon_required,
     )
 
 

@@ -217,6 +217,16 @@ def test_each_obstacle_is_told() -> None:
     }
 
 
+def test_an_energy_budget_does_not_ask_for_carbon_nor_the_reverse() -> None:
+    no_grid, no_watts = a_quote(a_member("no-grid"), carbon_ug=None), a_quote(a_member("no-watts"), energy_mj=None)
+
+    energy = Router(never).choose(an_ask(no_grid, no_watts, energy_required=True), 0.0)
+    carbon = Router(never).choose(an_ask(no_grid, no_watts, carbon_required=True), 0.0)
+
+    assert reasons(energy) == {"no-grid": "only", "no-watts": "energy_unknown"}
+    assert reasons(carbon) == {"no-grid": "energy_unknown", "no-watts": "only"}
+
+
 def test_a_drained_backend_serves_again_when_told() -> None:
     router = Router(never)
     router.drain("steady")
