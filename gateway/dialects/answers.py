@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -13,12 +12,13 @@ from gateway.domain.bill import Bill
 from gateway.domain.call import CallKind
 from gateway.domain.faults import BackendFailed, FailureKind
 from gateway.domain.usage import Basis, TokenUsage
+from gateway.domain.value import value
 
 _USAGE_MARK = b'"usage"'
 _DECODER = json.JSONDecoder()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AnswerFacts:
     """One answer as it came (`body`), parsed, and the usage it reports if that is sane."""
 

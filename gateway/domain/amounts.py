@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from gateway.domain.value import value
 
 NANOS_PER_USD = 1_000_000_000
 MJ_PER_JOULE = 1_000  # mj is millijoule throughout the house, never megajoule
@@ -22,7 +23,7 @@ class Unit(StrEnum):
     CONCURRENT = "concurrent"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Amounts:
     """One request's cost. `None` is unknown, and unknown is never zero (law 8).
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from gateway.domain.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Bill:
     """Rated amounts of one request. `None`: unknown, or not for this caller; then the field is absent, never zero."""
 

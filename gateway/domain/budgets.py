@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from gateway.domain.amounts import Amounts, Unit
+from gateway.domain.value import value
 
 
 class Mode(StrEnum):
@@ -74,7 +75,7 @@ class Counter:
     ttl_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Candidate:
     """One member a request may be held on: what would be held there, and on which counters."""
 
@@ -83,7 +84,7 @@ class Candidate:
     counters: tuple[Counter, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ask:
     """One reserve: hold the first candidate whose every limit fits, or none.
 
@@ -99,7 +100,7 @@ class Ask:
     key_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Balance:
     """Where a counter stood just after a hold: spent and held, by unit. `end_ms` ends its window."""
 
@@ -108,7 +109,7 @@ class Balance:
     held: Mapping[Unit, int]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Hold:
     """A granted hold; ends once: settled, released or expired."""
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from gateway.domain.value import value
+
 
 class CallKind(StrEnum):
     """Which surface was asked; also the capability a member needs to serve it."""
@@ -15,7 +17,7 @@ class CallKind(StrEnum):
     EMBEDDING = "embedding"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CountedText:
     """What the token counter is given of one message (or prompt, or embedding input).
 
@@ -50,7 +52,7 @@ class ModelCall:
     body_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Caller:
     """What the headers of one request say beside its body."""
 

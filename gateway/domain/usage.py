@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from gateway.domain.value import value
 
 
 class Basis(StrEnum):
@@ -15,7 +16,7 @@ class Basis(StrEnum):
     NONE = "none"  # nothing was sent, or the backend does not bill it
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TokenUsage:
     """Tokens of one attempt. Inclusive throughout: cached and cache-write tokens are part of `input_tokens`,
 
@@ -43,7 +44,7 @@ class TokenUsage:
 NO_USAGE = TokenUsage()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Count:
     """Tokens of some texts. exact: by the tokenizer itself; otherwise an upper-leaning estimate (see the counter)."""
 

@@ -7,11 +7,11 @@ running integral of floor/n makes it O(1) per arrival and departure; carried rem
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.domain.amounts import Amounts
 from gateway.domain.profile import Rates
+from gateway.domain.value import value
 
 NS_PER_S = 1_000_000_000
 PJ_PER_MJ = 1_000_000_000  # milliwatts times nanoseconds are picojoules, 1e9 to the millijoule
@@ -36,7 +36,7 @@ class Mark(NamedTuple):
     carbon: Standing
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Base:
     """A share of what runs whoever computes: floor energy, its carbon with the hardware's, capacity's dollars."""
 

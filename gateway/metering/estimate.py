@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.domain.call import ModelCall
 from gateway.domain.usage import Count
+from gateway.domain.value import value
 from gateway.metering.ratios import Ratios
 from gateway.metering.scripts import Script, script_of
 
@@ -29,7 +29,7 @@ class TextCounter(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Features:
     """What a call is to any tokenizer: text tokens by one encoding, and what the dialect's rule adds to them.
 

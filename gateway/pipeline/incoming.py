@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from gateway.domain.call import Caller, CallKind
 from gateway.domain.tenancy import Identity
+from gateway.domain.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Incoming:
     """One authenticated request whose body has not been read yet.
 
