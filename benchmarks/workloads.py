@@ -28,7 +28,7 @@ class Sizes:
 
     warm: int = 400
     small: int = 3_000
-    long: int = 200  # 7.7 MB of history: within what the gateway remembers, as the conversations of one process are
+    long: int = 200
     paced: int = 900
     paced_rate: float = 150.0
     streams: int = 100

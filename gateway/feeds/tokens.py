@@ -67,7 +67,7 @@ class Counter:
         *,
         threads: int = 2,
         queue_max: int = 64,
-        remembered_bytes: int = 16 * 1024 * 1024,
+        remembered_texts: int = 65_536,
     ):
         self._tokenizer = tokenizer or fast_tokenizer() or reference_tokenizer()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="tokens")
@@ -76,7 +76,7 @@ class Counter:
         self._closed = False
         self._counters: dict[str, CountText] = {}
         self._remembered: dict[str, Remembered] = {}
-        self._remembered_bytes = remembered_bytes
+        self._remembered_texts = remembered_texts
 
     @property
     def name(self) -> str:
@@ -98,7 +98,7 @@ class Counter:
         base = base_of(encoding)
         remembered = self._remembered.get(base)
         if remembered is None:
-            remembered = self._remembered[base] = Remembered(self._remembered_bytes)
+            remembered = self._remembered[base] = Remembered(self._remembered_texts)
         known, fresh, size = remembered.split(texts)
         if not fresh:
             return Count(known, exact=True)
