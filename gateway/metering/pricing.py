@@ -46,17 +46,14 @@ def _amounts(token: TokenRates, usage: TokenUsage, carbon_ug_per_kj: int | None,
         cached = min(cached, inputs)
         written = min(written, inputs - cached)
         reasoning = min(reasoning, outputs)
-    picos = (
-        token.usd_request
-        + token.usd_uncached_input * (inputs - cached - written)
-        + token.usd_cached_input * cached
-        + token.usd_cache_write * written
-        + token.usd_output * (outputs - reasoning)
-        + token.usd_reasoning * reasoning
-    )
+    picos = token.usd_request + token.usd_uncached_input * (inputs - cached - written) + token.usd_output * outputs
+    if cached or written or reasoning:
+        picos += token.usd_cached_input * cached + token.usd_cache_write * written
+        picos += (token.usd_reasoning - token.usd_output) * reasoning
     nanos = -(-picos // PICOS_PER_NANO) if up else half_even(picos, PICOS_PER_NANO)
-    if token.energy_uncached_input is None or token.energy_output is None or token.energy_request is None:
+    per_input, per_output, per_request = token.energy_uncached_input, token.energy_output, token.energy_request
+    if per_input is None or per_output is None or per_request is None:
         return Amounts(nanos, None, None, inputs + outputs, 1)
-    energy_nj = token.energy_request + token.energy_uncached_input * (inputs - cached) + token.energy_output * outputs
+    energy_nj = per_request + per_input * (inputs - cached) + per_output * outputs
     carbon = None if carbon_ug_per_kj is None else micrograms(energy_nj, carbon_ug_per_kj)
     return Amounts(nanos, half_even(energy_nj, NJ_PER_MJ), carbon, inputs + outputs, 1)
