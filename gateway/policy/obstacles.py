@@ -42,10 +42,8 @@ def hard(ask: RouteAsk, quote: Quote, load: Load, now: float) -> Reason | None:
 
 
 def soft(state: MemberState, now: float) -> Reason | None:
-    """Why somebody else should rather serve."""
+    """Why somebody else should rather serve. Only a backend with requests in flight can have a reason."""
     load = state.load
-    if load.in_flight == 0:
-        return None
     samples = state.ttft.samples
     if samples < SLOW_START_SAMPLES and load.in_flight >= SLOW_START_FIRST + SLOW_START_PER_SAMPLE * samples:
         return Reason.SLOW_START

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from gateway.domain.catalog import Objective
 from gateway.domain.route import Quote, RouteAsk
+from gateway.domain.value import value
 from gateway.policy.estimators import below
 from gateway.policy.fleet import MemberState
 from gateway.policy.sla import Bounds, bounds_left
@@ -33,7 +33,7 @@ Forecast = tuple[float, float, float, float]  # ttft_ms, tpot_ms, p_miss, latene
 Ranked = tuple[int, float, str, Offer, Forecast]  # bucket, J (lateness if late), name: so the order is total
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Terms:
     """What a class pays: for a miss (in typical requests) and typically (in the objective's unit)."""
 

@@ -75,7 +75,7 @@ class Router:
             reason = obstacles.hard(ask, quote, state.load, now)
             if reason is not None:
                 passed.append(PassedOver(quote.member.name, reason))
-            elif (reason := obstacles.soft(state, now)) is not None:
+            elif state.load.in_flight and (reason := obstacles.soft(state, now)) is not None:
                 held.append((reason, quote, state))
             else:
                 fit.append((quote, state))
