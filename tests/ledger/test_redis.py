@@ -230,6 +230,30 @@ async def test_a_counter_of_a_window_lives_on_for_a_while_and_a_denial_for_a_min
     assert 900_000 < await _pttl(on_valkey, f"r:{hold.request_id}:1") <= 910_000
 
 
+async def test_a_hold_that_ended_leaves_no_lease_behind(on_valkey: RedisWorld) -> None:
+    settled, released = await on_valkey.hold(a_counter()), await on_valkey.hold(a_counter())
+    await on_valkey.hold(a_counter(), lease_ms=1)
+    await on_valkey.pass_ms(3)
+
+    await on_valkey.ledger.settle(settled, some(1), "provider")
+    await on_valkey.ledger.release(released, "unsent")
+    await on_valkey.ledger.sweep()
+
+    assert await on_valkey.redis_ledger.channel.command("ZCARD", f"{prefix_of(on_valkey.root)}l") == 0
+
+
+async def test_more_due_holds_than_one_call_ends_are_all_ended(on_valkey: RedisWorld) -> None:
+    budget = a_counter(usd=10_000)
+    asks = [on_valkey.ask(budget, usd=2, lease_ms=20) for _ in range(250)]
+    await asyncio.gather(*(on_valkey.ledger.reserve(ask) for ask in asks))
+    await on_valkey.pass_ms(50)
+
+    await on_valkey.ledger.sweep()
+
+    assert await on_valkey.usd(budget) == (250, 0)
+    assert on_valkey.ledger.holds_expired == 250
+
+
 async def test_its_time_is_the_servers(on_valkey: RedisWorld) -> None:
     before = await on_valkey._redis_ms()
     ours = on_valkey.ledger.now_ms()
