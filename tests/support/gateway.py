@@ -37,6 +37,7 @@ class Gateway:
     port: int
     admin_port: int
     log: Path
+    process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -125,8 +126,8 @@ def write_config(
 
 
 @contextlib.contextmanager
-def gateway(config: Path) -> Iterator[Gateway]:
-    """`joulegate serve --config ...` until the block ends."""
+def gateway(config: Path, *flags: str, env: Mapping[str, str] | None = None) -> Iterator[Gateway]:
+    """`joulegate serve --config ...` until the block ends. env: added to our own."""
     log = config.parent / "gateway.log"
-    with running(["-m", "gateway", "serve", "--config", str(config)], log=log) as (process, ready):
-        yield Gateway(config, process.pid, ready["port"], ready["admin_port"], log)
+    with running(["-m", "gateway", "serve", "--config", str(config), *flags], log=log, env=env) as (process, ready):
+        yield Gateway(config, process.pid, ready["port"], ready["admin_port"], log, process)
