@@ -11,8 +11,6 @@ CANDIDATES_MAX = 3  # per reserve; the script's cost grows with each
 # A lease outlives the longest stream a backend may send (total_ms) by this, so that a live request never expires.
 LEASE_MARGIN_MS = 60_000
 
-FACILITY_UNITS = frozenset({Unit.ENERGY_MJ, Unit.CARBON_UG})
-
 
 def ask_of(walk: Walk, route: Route, attempt: int, counters: tuple[Counter, ...]) -> Ask:
     """Hold one of the route's first candidates on all counters, or none."""
@@ -43,6 +41,6 @@ def counted_as(amounts: Amounts, requests: int) -> Amounts:
     return Amounts(amounts.usd_nanos, amounts.energy_mj, amounts.carbon_ug, amounts.tokens, requests)
 
 
-def needs_energy(counters: tuple[Counter, ...]) -> bool:
-    """Whether a limit in joules or grams applies, so that members whose energy is unknown are ineligible."""
-    return any(unit in FACILITY_UNITS for counter in counters for unit, _ in counter.limits)
+def limits_unit(counters: tuple[Counter, ...], unit: Unit) -> bool:
+    """Whether an enforced limit in that unit applies: then members whose amount is unknown are ineligible."""
+    return any(limited is unit for counter in counters for limited, _ in counter.limits)

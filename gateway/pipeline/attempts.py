@@ -244,6 +244,7 @@ class Attempts:
 
     async def _lost_attempt_booked(self, walk: Walk, attempt: Attempt) -> None:
         """The next attempt's price includes what this one may have cost, so its books are closed first."""
+        walk.closings.append(self._aftercare.spawn(self._close_books(walk)))
         await asyncio.shield(walk.closings[-1])
         if attempt.rated is not None:
             walk.booked_before += attempt.rated
@@ -268,7 +269,18 @@ class Attempts:
         row.first_token_ms = None if attempt.first_token is None else since(attempt.first_token)
         row.last_token_ms = None if attempt.last_token is None else since(attempt.last_token)
         base = self._books.depart(attempt.choice.quote.member, attempt.mark, ended)
-        walk.closings.append(self._aftercare.spawn(self._closer.close(walk, attempt, base, ended)))
+        walk.unclosed.append((attempt, base, ended))
+
+    async def close(self, walk: Walk) -> None:
+        """Settle every attempt of a request that has ended; runs in aftercare."""
+        if walk.closings:
+            await asyncio.wait(walk.closings)
+        await self._close_books(walk)
+
+    async def _close_books(self, walk: Walk) -> None:
+        while walk.unclosed:
+            attempt, base, ended = walk.unclosed.pop(0)
+            await self._closer.close(walk, attempt, base, ended)
 
     def _note_route(self, walk: Walk, candidates: tuple[Choice, ...], route: Route | Reject) -> None:
         if walk.record.candidates:

@@ -7,7 +7,7 @@ import orjson
 from gateway.dialects.openai import priced_usage
 from gateway.domain.amounts import NOTHING
 from gateway.domain.call import ModelCall
-from gateway.domain.faults import FailureKind, LedgerUnavailable
+from gateway.domain.faults import LedgerUnavailable
 from gateway.domain.record import AttemptResult
 from gateway.domain.usage import NO_USAGE, Basis, TokenUsage
 from gateway.metering.attribution import Base, attributed
@@ -62,12 +62,11 @@ class Closer:
 
     def _learn(self, walk: Walk, call: ModelCall, attempt: Attempt, usage: TokenUsage, ended: float) -> None:
         left = attempt.result is AttemptResult.CANCELLED
-        failure = None if attempt.failure is FailureKind.REJECTED else attempt.failure
         self._router.on_end(
             attempt.ticket,
             ended if attempt.last_token is None else attempt.last_token,
             output_tokens=usage.output_tokens,
-            failure=failure,
+            failure=attempt.failure,
             client_left=left,
             retry_after_s=attempt.retry_after_s,
         )

@@ -11,13 +11,14 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.dialects import openai
+from gateway.domain.amounts import Unit
 from gateway.domain.catalog import SlaClass, Snapshot
 from gateway.domain.faults import InvalidRequest
 from gateway.domain.record import AttemptResult, Outcome
 from gateway.domain.refusal import Refusal, RefusalCode
 from gateway.domain.route import RouteAsk
 from gateway.pipeline.aftercare import Aftercare
-from gateway.pipeline.asking import needs_energy
+from gateway.pipeline.asking import limits_unit
 from gateway.pipeline.attempts import Attempts
 from gateway.pipeline.incoming import Incoming
 from gateway.pipeline.quoting import Quoter
@@ -101,7 +102,8 @@ class Pipeline:
             accepted=accepted,
             deadline=None if caller.deadline_ms is None else accepted + caller.deadline_ms / 1_000,
             session=caller.session,
-            energy_required=needs_energy(counters),
+            energy_required=limits_unit(counters, Unit.ENERGY_MJ),
+            carbon_required=limits_unit(counters, Unit.CARBON_UG),
         )
         return await self._attempts.run(walk)
 
@@ -158,8 +160,12 @@ class Pipeline:
 
     async def _record(self, walk: Walk) -> None:
         """One record per request, written when all of its attempts are closed."""
-        while running := [task for task in walk.closings if not task.done()]:
-            await asyncio.wait(running)
+        try:
+            await self._attempts.close(walk)
+        finally:
+            self._write(walk)
+
+    def _write(self, walk: Walk) -> None:
         total_up(walk)
         self._recorder.record(walk.record)
         self._signals.ended(walk.record)

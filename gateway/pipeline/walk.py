@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Any
 
 from gateway.dialects.openai import StreamReader
 from gateway.domain.amounts import NOTHING, Amounts, Unit
@@ -17,7 +16,7 @@ from gateway.domain.record import AttemptRecord, AttemptResult, Outcome, UsageRe
 from gateway.domain.refusal import Refusal, RefusalCode
 from gateway.domain.route import Choice, RouteAsk
 from gateway.domain.usage import TokenUsage
-from gateway.metering.attribution import Mark
+from gateway.metering.attribution import Base, Mark
 from gateway.pipeline.headers import bill_of
 from gateway.pipeline.incoming import Incoming
 from gateway.policy.fleet import Ticket
@@ -36,7 +35,8 @@ class Walk:
     call: ModelCall = field(init=False)  # set once parsed; no attempt exists before
     ask: RouteAsk = field(init=False)
     request_booked: bool = False  # an attempt's hold already carries `requests=1`
-    closings: list[asyncio.Task[Any]] = field(default_factory=list)
+    unclosed: list[tuple[Attempt, Base, float]] = field(default_factory=list)  # with their ends, monotonic seconds
+    closings: list[asyncio.Task[None]] = field(default_factory=list)  # under way beside the request: retries, drains
     last_attempt: Attempt | None = None
     booked_before: Amounts = NOTHING  # rated cost of earlier attempts that may have been billed
 
