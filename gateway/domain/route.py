@@ -37,11 +37,11 @@ class Reason(StrEnum):
 
 @value
 class Quote:
-    """What this request would cost on one member. Amounts are for the expected and the greatest output.
+    """What this request would cost on one member.
 
-    expected: marginal at the expected output: routing ranks by it. rated: at the expected output.
-    greatest: rated at the greatest output: a hold covers it. prompt: rated for the input alone.
     input_tokens: counted or estimated for this member's tokenizer; exact says which.
+    output_tokens_max: the most it can produce, all choices together. output_tokens_held: what a hold covers.
+    expected: marginal amounts at the expected output: routing ranks by it.
     """
 
     member: Member
@@ -49,10 +49,8 @@ class Quote:
     input_exact: bool
     output_tokens_expected: int
     output_tokens_max: int
+    output_tokens_held: int
     expected: Amounts
-    rated: Amounts
-    greatest: Amounts
-    prompt: Amounts
 
 
 @value

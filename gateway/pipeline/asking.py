@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.domain.amounts import Amounts, Unit
 from gateway.domain.budgets import Ask, Candidate, Counter
 from gateway.domain.route import Choice, Route
+from gateway.pipeline.quoting import held, prompt_only
 from gateway.pipeline.walk import Walk
 
 CANDIDATES_MAX = 3  # per reserve; the script's cost grows with each
@@ -12,8 +13,8 @@ CANDIDATES_MAX = 3  # per reserve; the script's cost grows with each
 LEASE_MARGIN_MS = 60_000
 
 
-def ask_of(walk: Walk, route: Route, attempt: int, counters: tuple[Counter, ...]) -> Ask:
-    """Hold one of the route's first candidates on all counters, or none."""
+def ask_of(walk: Walk, route: Route, attempt: int) -> Ask:
+    """Hold one of the route's first candidates on all of the request's counters, or none."""
     requests = 0 if walk.request_booked else 1
     choices = route.candidates[:CANDIDATES_MAX]
     total_ms = max(walk.snapshot.backends[choice.quote.member.backend].timeouts.total_ms for choice in choices)
@@ -21,8 +22,8 @@ def ask_of(walk: Walk, route: Route, attempt: int, counters: tuple[Counter, ...]
         root=walk.root,
         request_id=walk.record.request_id,
         attempt=attempt,
-        candidates=tuple(candidate_of(choice, requests, counters) for choice in choices),
-        watermark=counted_as(choices[0].quote.prompt, requests),
+        candidates=tuple(candidate_of(choice, requests, walk.counters) for choice in choices),
+        watermark=counted_as(prompt_only(choices[0].quote), requests),
         lease_ms=total_ms + LEASE_MARGIN_MS,
         key_id=walk.incoming.identity.key_id,
     )
@@ -31,7 +32,7 @@ def ask_of(walk: Walk, route: Route, attempt: int, counters: tuple[Counter, ...]
 def candidate_of(choice: Choice, requests: int, counters: tuple[Counter, ...]) -> Candidate:
     """What a hold on this choice claims: the rated cost at the greatest output it covers."""
     quote = choice.quote
-    return Candidate(quote.member.name, counted_as(quote.greatest, requests), counters)
+    return Candidate(quote.member.name, counted_as(held(quote), requests), counters)
 
 
 def counted_as(amounts: Amounts, requests: int) -> Amounts:

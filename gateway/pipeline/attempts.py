@@ -91,12 +91,13 @@ class Attempts:
 
     async def _reserve(self, walk: Walk, route: Route, number: int) -> Attempt | Refusal:
         """Hold the first candidate that fits every budget; nothing is sent before."""
-        counters = self._claims(walk.snapshot).counters(
-            walk.incoming.identity, walk.call.model, walk.incoming.caller.session, self._ledger.now_ms()
-        )
+        if number > 1:  # a window may have ended since
+            walk.counters = self._claims(walk.snapshot).counters(
+                walk.incoming.identity, walk.call.model, walk.incoming.caller.session, self._ledger.now_ms()
+            )
         ticket = self._expect(walk, route.candidates[0])
         try:
-            verdict = await self._reserved(ask_of(walk, route, number, counters))
+            verdict = await self._reserved(ask_of(walk, route, number))
         except asyncio.CancelledError:
             self._never_mind(ticket)
             raise

@@ -88,7 +88,7 @@ class Pipeline:
         quotes = await self._quoter.quotes(
             walk.call, walk.snapshot.models[walk.call.model], walk.incoming.identity.key_id
         )
-        counters = self._claims(walk.snapshot).counters(
+        counters = walk.counters = self._claims(walk.snapshot).counters(
             walk.incoming.identity, walk.call.model, walk.incoming.caller.session, self._ledger.now_ms()
         )
         caller, accepted = walk.incoming.caller, walk.incoming.accepted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.domain.amounts import Amounts
 from gateway.domain.call import ModelCall
 from gateway.domain.catalog import Member, ServedModel
 from gateway.domain.route import Quote
@@ -33,25 +34,38 @@ class Quoter:
 
     def _quote(self, call: ModelCall, model: ServedModel, member: Member, key_id: str, count: Count) -> Quote:
         greatest = output_bound(call, member, count.tokens)
-        expected = held = 0
+        expected = covered = 0
         if greatest:
             expected = self._lengths.expected(model.name, key_id, greatest)
-            held = greatest
+            covered = greatest
             if call.output_tokens_max is None:
-                held = self._lengths.quantile(model.name, key_id, HOLD_QUANTILE, greatest)
-        likely = TokenUsage(input_tokens=count.tokens, output_tokens=expected)
-        most = TokenUsage(input_tokens=count.tokens, output_tokens=held)
+                covered = self._lengths.quantile(model.name, key_id, HOLD_QUANTILE, greatest)
         return Quote(
             member=member,
             input_tokens=count.tokens,
             input_exact=count.exact,
             output_tokens_expected=expected,
             output_tokens_max=greatest,
-            expected=marginal(member.rates, likely),
-            rated=rated(member.rates, likely),
-            greatest=rated(member.rates, most, up=True),
-            prompt=rated(member.rates, TokenUsage(input_tokens=count.tokens), up=True),
+            output_tokens_held=covered,
+            expected=marginal(member.rates, TokenUsage(input_tokens=count.tokens, output_tokens=expected)),
         )
+
+
+def held(quote: Quote) -> Amounts:
+    """What a hold covers: rated, dollars rounded up."""
+    usage = TokenUsage(input_tokens=quote.input_tokens, output_tokens=quote.output_tokens_held)
+    return rated(quote.member.rates, usage, up=True)
+
+
+def prompt_only(quote: Quote) -> Amounts:
+    """The least a sent request costs, and what an expired lease is charged."""
+    return rated(quote.member.rates, TokenUsage(input_tokens=quote.input_tokens), up=True)
+
+
+def estimated(quote: Quote) -> Amounts:
+    """Rated at the output we expect: what a stream's headers can say."""
+    usage = TokenUsage(input_tokens=quote.input_tokens, output_tokens=quote.output_tokens_expected)
+    return rated(quote.member.rates, usage)
 
 
 def output_bound(call: ModelCall, member: Member, input_tokens: int) -> int:

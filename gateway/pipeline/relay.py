@@ -15,6 +15,7 @@ from gateway.metering.pricing import rated
 from gateway.pipeline.aftercare import Aftercare
 from gateway.pipeline.closing import sane
 from gateway.pipeline.headers import Headers, cost_headers, estimate_headers, limit_headers
+from gateway.pipeline.quoting import estimated
 from gateway.pipeline.walk import Attempt, Walk
 from gateway.policy.router import Router
 from gateway.ports import Answer, Clock, Count, Ledger
@@ -115,7 +116,7 @@ class Relay:
 
     async def _begin(self, walk: Walk, attempt: Attempt, answer: Answer) -> None:
         quote = attempt.choice.quote
-        bill = walk.bill(quote.member, quote.rated, attempt.hold)
+        bill = walk.bill(quote.member, estimated(quote), attempt.hold)
         headers = self._headers(walk, attempt, answer, self._clock.monotonic()) + estimate_headers(bill)
         await walk.reply.begin(200, headers)
 

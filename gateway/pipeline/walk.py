@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from gateway.dialects.openai import StreamReader
 from gateway.domain.amounts import NOTHING, Amounts, Unit
 from gateway.domain.bill import Bill
-from gateway.domain.budgets import Hold
+from gateway.domain.budgets import Counter, Hold
 from gateway.domain.call import ModelCall
 from gateway.domain.catalog import Member, Snapshot
 from gateway.domain.faults import BackendFailed, FailureKind
@@ -34,6 +34,7 @@ class Walk:
     root: str
     call: ModelCall = field(init=False)  # set once parsed; no attempt exists before
     ask: RouteAsk = field(init=False)
+    counters: tuple[Counter, ...] = ()
     request_booked: bool = False  # an attempt's hold already carries `requests=1`
     unclosed: list[tuple[Attempt, Base, float]] = field(default_factory=list)  # with their ends, monotonic seconds
     closings: list[asyncio.Task[None]] = field(default_factory=list)  # under way beside the request: retries, drains

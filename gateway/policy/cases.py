@@ -73,10 +73,8 @@ def _quote(case: Case, member: Member, price: Price) -> Quote:
         input_exact=True,
         output_tokens_expected=given.output_tokens,
         output_tokens_max=max(given.output_tokens, 1),
+        output_tokens_held=max(given.output_tokens, 1),
         expected=amounts,
-        rated=amounts,
-        greatest=amounts,
-        prompt=amounts,
     )
 
 

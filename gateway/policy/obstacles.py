@@ -26,9 +26,9 @@ def hard(ask: RouteAsk, quote: Quote, load: Load, now: float) -> Reason | None:
     context = member.context_tokens_max
     if context is not None and quote.input_tokens + quote.output_tokens_expected > context:
         return Reason.CONTEXT_TOO_LONG
-    if ask.energy_required and quote.greatest.energy_mj is None:
+    if ask.energy_required and quote.expected.energy_mj is None:
         return Reason.ENERGY_UNKNOWN
-    if ask.carbon_required and quote.greatest.carbon_ug is None:
+    if ask.carbon_required and quote.expected.carbon_ug is None:
         return Reason.ENERGY_UNKNOWN
     backend = ask.backends.get(member.backend)
     if backend is None or load.drained:

@@ -56,7 +56,8 @@ def a_quote(
     output_tokens: int = 100,
 ) -> Quote:
     amounts = Amounts(usd_nanos, energy_mj, carbon_ug, input_tokens + output_tokens, 1)
-    return Quote(member, input_tokens, True, output_tokens, 4 * max(output_tokens, 1), *(amounts,) * 4)
+    most = 4 * max(output_tokens, 1)
+    return Quote(member, input_tokens, True, output_tokens, most, most, amounts)
 
 
 def an_ask(

@@ -128,7 +128,7 @@ def test_no_candidate_is_one_that_must_not_serve(ask: RouteAsk, history: list[tu
         assert router.in_flight(member.backend) < ask.backends[member.backend].concurrent_max
         assert 0.0 <= choice.p_miss <= 1.0
         if ask.energy_required:
-            assert choice.quote.greatest.energy_mj is not None
+            assert choice.quote.expected.energy_mj is not None
         if ask.sla.reject_unmeetable:
             assert choice.p_miss <= 0.5 or choice.reason is Reason.PROBE
 
