@@ -22,6 +22,7 @@ WEIGHT_MAX = 0.85  # after a silent gap one sample must be believed, or recovery
 PEAK_WEIGHT_MIN = 0.25  # slow news travels fast: at least this much when a sample is e times what we believed
 PEAK = 1.0
 SHAPE_RESIDUAL_MAX = 1.2  # once warm, a sample off by more than e^1.2 is an incident and must not bend the shape
+SHAPE_EVERY_S = 0.005  # the shape changes slowly, and a step costs 15 us: 200 a second of them are enough
 WARM_SAMPLES = 10
 VARIANCE_PRIOR = 0.09
 VARIANCE_MIN = 0.0025
@@ -130,9 +131,10 @@ class Residual:
 class Estimator:
     """One duration of one member. `weights` are read by the router's hot path, features in their order."""
 
-    __slots__ = ("last_at", "regression", "residual", "samples")
+    __slots__ = ("_shaped_at", "last_at", "regression", "residual", "samples")
 
     def __init__(self, weights: Sequence[float], spreads: Sequence[float]) -> None:
+        self._shaped_at = -math.inf
         self.regression = Regression(weights, spreads)
         self.residual = Residual()
         self.samples = 0
@@ -148,7 +150,8 @@ class Estimator:
         predicted_ms = max(self.regression.predict(features), 0.01)
         error = math.log(actual_ms / predicted_ms)
         warm = self.samples >= WARM_SAMPLES
-        if not warm or abs(error) <= SHAPE_RESIDUAL_MAX:
+        if not warm or (abs(error) <= SHAPE_RESIDUAL_MAX and now - self._shaped_at >= SHAPE_EVERY_S):
+            self._shaped_at = now
             self.regression.learn([feature / predicted_ms for feature in features], actual_ms / predicted_ms)
         if not warm:  # what the shape has just taken up is not an error as well
             error = math.log(actual_ms / max(self.regression.predict(features), 0.01))
