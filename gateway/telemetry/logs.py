@@ -10,6 +10,7 @@ the request: one JSON encoding and one write per batch.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Literal, TextIO, cast
@@ -51,7 +52,7 @@ def make_log(stream: TextIO, *, level: Level = "info", console: bool | None = No
     return cast(
         FilteringBoundLogger,
         structlog.wrap_logger(
-            structlog.WriteLogger(stream),
+            structlog.WriteLogger(cast(TextIO, Unfailing(stream))),
             processors=[
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -63,6 +64,23 @@ def make_log(stream: TextIO, *, level: Level = "info", console: bool | None = No
             context_class=dict,
         ),
     )
+
+
+class Unfailing:
+    """A stream that may be gone or on a full disk: a line is lost then, never the work that wanted to tell it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write, or lose it."""
+        with contextlib.suppress(OSError, ValueError):  # ValueError: closed
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """Flush, or lose it."""
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def to_json(event: Event, **_: object) -> str:

@@ -153,7 +153,7 @@ def test_rules_follow_their_files_and_a_bad_file_leaves_the_old_ones_serving(tmp
         policy.write_text(good.replace("limit_usd", "limit_uds"))
         assert eventually(lambda: success() == 0.0)
         assert ask(house.port, key, a_chat(model="talk")).status == 200
-        line = 1 + [number for number, text in enumerate(good.splitlines()) if "limit_usd" in text][0]
+        line = 1 + next(number for number, text in enumerate(good.splitlines()) if "limit_usd" in text)
         assert f"policy.yaml:{line}" in refusals()[-1]["reason"]
         assert "limit_usd" in refusals()[-1]["reason"]  # did you mean
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import io
 import json
 import logging
@@ -77,6 +78,24 @@ def test_below_its_level_nothing_is_said() -> None:
     make_log(stream, level="warning").info("chatter")
 
     assert stream.getvalue() == ""
+
+
+def test_a_log_on_a_full_disk_loses_lines_and_never_stops_the_work() -> None:
+    with Path("/dev/full").open("w", buffering=1) as full:
+        log = make_log(full)
+
+        log.error("records_not_written", error="No space left on device")
+
+        with contextlib.suppress(OSError):
+            full.close()
+
+
+def test_a_log_whose_stream_is_closed_never_stops_the_work() -> None:
+    stream = io.StringIO()
+    log = make_log(stream)
+    stream.close()
+
+    log.info("stopped")
 
 
 def test_people_at_a_terminal_get_text() -> None:
