@@ -157,9 +157,9 @@ class Load:
         self._close(opened)
         return outcome
 
-    async def streams(self, request: bytes, count: int, ramp_s: float) -> Outcome:
-        """`count` streams, begun evenly over `ramp_s` seconds, each to its end."""
-        outcome = Outcome()
+    async def streams(self, request: bytes, count: int, ramp_s: float, outcome: Outcome | None = None) -> Outcome:
+        """`count` streams, begun evenly over `ramp_s` seconds, each to its end. `outcome` may be watched meanwhile."""
+        outcome = outcome or Outcome()
         opened = await self._open(count, outcome)
 
         async def begin(number: int, connection: Connection) -> None:

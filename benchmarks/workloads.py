@@ -18,6 +18,8 @@ from benchmarks.subjects import Target
 SETTLE_SECONDS = 0.4  # what a server still does after its last answer (settling, records, metrics) is its cost too
 FAILURES_MAX = 0.001
 DELAY_RAMP_SECONDS = 2.0
+RAMP_SECONDS = 0.4
+STEADY_SECONDS = 1.0  # after the ramp and before the first of the streams, which take 2 s, ends
 
 Figures = dict[str, float]
 
@@ -62,7 +64,7 @@ async def long_json(target: Target, sizes: Sizes, draw: random.Random) -> Figure
     figures: Figures = {}
     for name, bodies in (("long", first), ("long_again", again)):
         requests = [target.request(body) for body in bodies]
-        outcome, spent = await _measured(target, partial(Load(target.port).closed, requests, 8))
+        outcome, spent = await _measured(target, partial(Load(target.port).closed, requests, sizes.connections))
         figures |= _cpu(name, outcome, spent)
     return figures
 
@@ -80,14 +82,22 @@ async def paced_json(target: Target, sizes: Sizes, draw: random.Random) -> Figur
 
 
 async def relayed_stream(target: Target, sizes: Sizes, draw: random.Random) -> Figures:
-    """CPU per event of streams at 20 events a second; each stream's request and usage included."""
+    """CPU per event of streams at 20 events a second: of a second in which every stream runs, and of it all."""
     request = target.request(small(draw, stream=True))
-    outcome, spent = await _measured(target, lambda: Load(target.port).streams(request, sizes.streams, 1.0))
-    events = max(1, outcome.events)
+    seen = Outcome()
+    before = target.server.spent()
+    load = asyncio.ensure_future(Load(target.port).streams(request, sizes.streams, RAMP_SECONDS, seen))
+    await asyncio.sleep(RAMP_SECONDS + SETTLE_SECONDS)
+    begun, events_begun = target.server.spent(), seen.events
+    await asyncio.sleep(STEADY_SECONDS)
+    steady, events_steady = target.server.spent(), seen.events
+    sound(await load)
+    await asyncio.sleep(SETTLE_SECONDS)
+    after = target.server.spent()
     return {
-        "chunk_us": 1e6 * (spent.server_cpu + spent.store_cpu) / events,
-        "chunk_server_us": 1e6 * spent.server_cpu / events,
-        "chunk_p50_ms": 1e3 * median(outcome.delays),
+        "relay_us": 1e6 * (total_cpu(steady) - total_cpu(begun)) / max(1, events_steady - events_begun),
+        "chunk_us": 1e6 * (total_cpu(after) - total_cpu(before)) / max(1, seen.events),
+        "chunk_p50_ms": 1e3 * median(seen.delays),
     }
 
 
@@ -124,6 +134,11 @@ async def growth(target: Target, requests: int, draw: random.Random, tell: Calla
         sizes.append(target.server.spent().server_mib)
         tell(f"growth: {tenth * requests // 10:,} requests, {sizes[-1]:.1f} MiB")
     return sizes
+
+
+def total_cpu(spent: Spent) -> float:
+    """Of the server and its store."""
+    return spent.server_cpu + spent.store_cpu
 
 
 def _small(target: Target, draw: random.Random, count: int) -> list[bytes]:
