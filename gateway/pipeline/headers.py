@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Decimal
 
 from gateway.domain.amounts import MJ_PER_JOULE, NANOS_PER_USD, UG_PER_GRAM, Amounts, Unit
 from gateway.domain.bill import Bill
@@ -88,11 +87,14 @@ def limit_headers(identity: Identity, balances: Iterable[Balance], now_ms: int) 
 
 
 def decimal_text(value: int, per_unit: int) -> str:
-    """An integer of small units as plain decimals, exact, without exponent: 1_500_000 nanos is 0.0015."""
-    if not value:
-        return "0"
-    text = format(Decimal(value) / per_unit, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    """An integer of small units as plain decimals, exact, without exponent: 1_500_000 nanos are 0.0015.
+
+    per_unit: a power of ten.
+    """
+    whole, part = divmod(value, per_unit)
+    if not part:
+        return str(whole)
+    return f"{whole}.{part + per_unit}".replace(".1", ".", 1).rstrip("0")
 
 
 def duration_text(ms: int) -> str:

@@ -153,7 +153,7 @@ class Pipeline:
         record.error_code = refusal.detail_code or refusal.code
         record.error_param = refusal.param
         record.outcome = OUTCOME_OF[refusal.code]
-        headers = []
+        headers = list(refusal.headers)
         if record.attempts:
             headers.append(("x-joulegate-attempts", str(len(record.attempts))))
         record.status = await walk.reply.refuse(refusal, headers)

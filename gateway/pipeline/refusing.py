@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gateway.domain.amounts import MJ_PER_WH, NANOS_PER_USD, UG_PER_GRAM, Unit
-from gateway.domain.budgets import Denial
+from gateway.domain.budgets import Balance, Denial
 from gateway.domain.faults import InvalidRequest
 from gateway.domain.record import Outcome
 from gateway.domain.refusal import Refusal, RefusalCode
 from gateway.domain.route import Reject
 from gateway.domain.tenancy import Identity
-from gateway.pipeline.headers import decimal_text, duration_text
+from gateway.pipeline.headers import decimal_text, duration_text, limit_headers
 
 CONCURRENCY_RETRY_S = 1.0
 
@@ -77,11 +79,20 @@ def refusal_of_denial(denial: Denial, identity: Identity, now_ms: int) -> Refusa
     if counter.kind == "rate":
         wait_s = CONCURRENCY_RETRY_S if denial.unit is Unit.CONCURRENT or left is None else left / 1_000
         message = f"Rate limit '{counter.name}' is reached: {amounts}.{resets}"
-        return Refusal(RefusalCode.RATE_LIMIT_EXCEEDED, message, param=counter.name, retry_after_s=wait_s)
+        headers = tuple(limit_headers(identity, (balance_of(denial),), now_ms))
+        return Refusal(
+            RefusalCode.RATE_LIMIT_EXCEEDED, message, param=counter.name, retry_after_s=wait_s, headers=headers
+        )
     message = f"Budget '{counter.name}' is exhausted: {amounts}.{resets}"
     if "limits" not in identity.expose:
         message = f"Budget '{counter.name}' is exhausted.{resets}"
     return Refusal(RefusalCode.BUDGET_EXHAUSTED, message, param=counter.name, budget_status=identity.budget_status)
+
+
+def balance_of(denial: Denial) -> Balance:
+    """Where the limit in the way stood; of the counter's other limits the ledger said nothing."""
+    counter = replace(denial.counter, limits=((denial.unit, denial.limit),))
+    return Balance(counter, {denial.unit: denial.spent}, {denial.unit: denial.held})
 
 
 def amount_text(unit: Unit, value: int | None) -> str:
@@ -89,4 +100,6 @@ def amount_text(unit: Unit, value: int | None) -> str:
     if value is None:
         return "an unknown amount"
     before, per_unit, after = WORDS[unit]
+    if per_unit == MJ_PER_WH:  # thirds of a watt-hour have no end
+        return f"{value / MJ_PER_WH:.6g}{after}"
     return f"{before}{decimal_text(value, per_unit)}{after}"
