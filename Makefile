@@ -14,7 +14,7 @@ DEMO_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help demo real test lint types format bench lock system clean
+.PHONY: help demo real test lint types format bench docs lock system clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,9 @@ format: $(VENV)/.installed-dev ## rewrite the code in the house's style
 
 bench: $(VENV)/.installed-dev ## measure every figure the README quotes
 	@exec $(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+docs: $(VENV)/.installed-dev ## write the pages of docs/ that come from the code
+	@$(BIN)/python -m tests.house.pages
 
 lock: $(VENV)/.installed-dev ## resolve all requirements*.lock again: newest releases, with hashes, without URLs
 	@.ci/lock $(BIN)/uv
