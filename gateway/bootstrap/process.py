@@ -14,7 +14,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from redis.asyncio import Redis
 from structlog.typing import FilteringBoundLogger
 
 from gateway import __version__
@@ -33,6 +32,7 @@ from gateway.bootstrap.store import connect
 from gateway.bootstrap.tally import Tally
 from gateway.bootstrap.watts import PowerViews
 from gateway.feeds.tokens import Counter
+from gateway.ledger.channel import ScriptChannel
 from gateway.ledger.identities import KeyStore, RedisIdentities
 from gateway.ledger.ids import new_id
 from gateway.ledger.redis import RedisLedger
@@ -63,7 +63,7 @@ class Process:
     gateway: str
     log: FilteringBoundLogger
     draining: asyncio.Event
-    redis: Redis
+    store: ScriptChannel
     ledger: RedisLedger
     identities: RedisIdentities
     counter: Counter
@@ -121,14 +121,14 @@ class Process:
         lost = await asyncio.to_thread(self.recorder.close)
         if lost:
             self.log.error("records_lost_at_exit", lost=lost)
-        await self.redis.aclose()
+        await self.store.close()
         self.counter.close()
 
 
 def build(file: SettingsFile, assembly: Assembly, redis_url: str, log: FilteringBoundLogger) -> Process:
     """Wire every room. Needs a running event loop; opens nothing yet."""
     settings, clock, gateway, draining = file.settings, SystemClock(), gateway_name(), asyncio.Event()
-    redis, key_pepper, counter, upstreams = connect(redis_url), pepper(file), Counter(), HttpUpstreams()
+    store, key_pepper, counter, upstreams = connect(redis_url), pepper(file), Counter(), HttpUpstreams()
     router, books = Router(random.random), Books()
     rules = Rules(assembly, read=lambda: read_assembly(file.path, os.environ), log=log)
     power = PowerViews(clock=clock, books=books, snapshot=rules.current, sites=lambda: rules.assembly.sites)
@@ -153,7 +153,7 @@ def build(file: SettingsFile, assembly: Assembly, redis_url: str, log: Filtering
         ),
     )
     ledger = RedisLedger(redis_url, observe=lambda seconds: metrics.ledger_took("script", seconds))
-    identities = RedisIdentities(redis, key_pepper, wall_ms=ledger.now_ms, monotonic=clock.monotonic)
+    identities = RedisIdentities(store, key_pepper, wall_ms=ledger.now_ms, monotonic=clock.monotonic)
     core = build_core(
         clock=clock,
         policies=rules,
@@ -166,7 +166,7 @@ def build(file: SettingsFile, assembly: Assembly, redis_url: str, log: Filtering
         books=books,
         gateway=gateway,
     )
-    standing = Standing(statuses=Statuses(redis), snapshot=rules.current, claims=core.claims, now_ms=ledger.now_ms)
+    standing = Standing(statuses=Statuses(store), snapshot=rules.current, claims=core.claims, now_ms=ledger.now_ms)
     readiness = Readiness(router=router, snapshot=rules.current, recorder=recorder, ask_store=identities.refresh)
     rules.follow(lambda fresh: upstreams.apply(fresh.snapshot.backends))
     rules.follow(lambda fresh: metrics.apply(fresh.snapshot))
@@ -181,7 +181,7 @@ def build(file: SettingsFile, assembly: Assembly, redis_url: str, log: Filtering
         core=core,
         tally=tally,
         power=power,
-        keys=Desk(KeyStore(redis, key_pepper)),
+        keys=Desk(KeyStore(store, key_pepper)),
         statuses=standing.read,
         checks=readiness.checks,
         metrics=metrics.expose,
@@ -210,7 +210,7 @@ def build(file: SettingsFile, assembly: Assembly, redis_url: str, log: Filtering
         gateway=gateway,
         log=log,
         draining=draining,
-        redis=redis,
+        store=store,
         ledger=ledger,
         identities=identities,
         counter=counter,

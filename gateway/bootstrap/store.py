@@ -10,13 +10,11 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from typing import cast
 
 from gateway.bootstrap.secrets_file import pepper
 from gateway.bootstrap.settings import SettingsFile, read_settings
-from gateway.domain.faults import LedgerUnavailable
+from gateway.ledger.channel import ScriptChannel
 from gateway.ledger.embedded import EmbeddedValkey
 from gateway.ledger.identities import KeyStore
 from gateway.ledger.statuses import Statuses
@@ -29,21 +27,18 @@ class Store:
     """What commands do with Redis."""
 
     file: SettingsFile
-    redis: Redis
+    channel: ScriptChannel
     keys: KeyStore
     statuses: Statuses
 
     async def now_ms(self) -> int:
         """Redis's own time, which windows are computed from."""
-        return await redis_now_ms(self.redis)
+        return await redis_now_ms(self.channel)
 
 
-async def redis_now_ms(redis: Redis) -> int:
+async def redis_now_ms(channel: ScriptChannel) -> int:
     """Redis's clock, in milliseconds since 1970. Raises LedgerUnavailable."""
-    try:
-        seconds, micros = await redis.time()
-    except (RedisError, OSError, TimeoutError) as failure:
-        raise LedgerUnavailable(f"Redis does not answer: {failure}") from failure
+    seconds, micros = cast(list[bytes], await channel.command("TIME"))
     return int(seconds) * 1_000 + int(micros) // 1_000
 
 
@@ -52,11 +47,11 @@ async def open_store(config: Path, env: Mapping[str, str]) -> AsyncIterator[Stor
     """Connect for one command. Raises BadDocument, EmbeddedFailed or LedgerUnavailable."""
     file = read_settings(config, env)
     with redis_url(file) as url:
-        redis = connect(url)
+        channel = connect(url)
         try:
-            yield Store(file, redis, KeyStore(redis, pepper(file)), Statuses(redis))
+            yield Store(file, channel, KeyStore(channel, pepper(file)), Statuses(channel))
         finally:
-            await redis.aclose()
+            await channel.close()
 
 
 @contextlib.contextmanager
@@ -72,8 +67,6 @@ def redis_url(file: SettingsFile) -> Iterator[str]:
             yield valkey.url
 
 
-def connect(url: str, *, connections: int = 16) -> Redis:
-    """A redis-py client for what is not on the hot path: keys, statuses, probes."""
-    return Redis.from_url(
-        url, socket_timeout=COMMAND_SECONDS_MAX, socket_connect_timeout=COMMAND_SECONDS_MAX, max_connections=connections
-    )
+def connect(url: str) -> ScriptChannel:
+    """A channel for what is not on the hot path: keys, statuses, probes. Connects at the first command."""
+    return ScriptChannel(url, (), deadline_s=COMMAND_SECONDS_MAX)

@@ -8,7 +8,6 @@ import signal
 import socket
 from collections.abc import Sequence
 
-from redis.asyncio import Redis
 from structlog.typing import FilteringBoundLogger
 
 from gateway.bootstrap.assemble import Assembly, read_assembly
@@ -22,6 +21,7 @@ from gateway.bootstrap.serve import EXIT_CUT, Stops, announce
 from gateway.bootstrap.settings import SettingsFile
 from gateway.bootstrap.store import connect, redis_now_ms
 from gateway.domain.budgets import BudgetStatus
+from gateway.ledger.channel import ScriptChannel
 from gateway.ledger.identities import KeyStore
 from gateway.ledger.statuses import Statuses
 from gateway.server.admin import AdminServer
@@ -36,10 +36,10 @@ async def supervise(
     with held_port(settings.listen.host, settings.listen.port) as held:
         port: int = held.getsockname()[1]
         crew = Crew(config=file.path, port=port, count=count, token=token, log=log)
-        redis = connect(redis_url)
+        store = connect(redis_url)
         draining, rules = asyncio.Event(), Rules(assembly, read=lambda: read_assembly(file.path, os.environ), log=log)
         admin = AdminServer(
-            token=token, offices=_office(file, redis, crew, rules, draining, log).offices(), draining=draining
+            token=token, offices=_office(file, store, crew, rules, draining, log).offices(), draining=draining
         )
         try:
             await crew.start()
@@ -55,7 +55,7 @@ async def supervise(
         finally:
             crew.tell(signal.SIGTERM)
             await admin.close()
-            await redis.aclose()
+            await store.close()
     log.info("stopped")
     return 0 if clean else EXIT_CUT
 
@@ -72,22 +72,22 @@ async def _left(crew: Crew, stops: Stops) -> bool:
 
 def _office(
     file: SettingsFile,
-    redis: Redis,
+    store: ScriptChannel,
     crew: Crew,
     rules: Rules,
     draining: asyncio.Event,
     log: FilteringBoundLogger,
 ) -> CrewOffice:
-    clock, statuses = SystemClock(), Statuses(redis)
+    clock, statuses = SystemClock(), Statuses(store)
 
     async def standing() -> Sequence[BudgetStatus]:
-        return await statuses.of_budgets(rules.current().budgets, await redis_now_ms(redis))
+        return await statuses.of_budgets(rules.current().budgets, await redis_now_ms(store))
 
     return CrewOffice(
         clock=clock,
         rules=rules,
         crew=crew,
-        keys=Desk(KeyStore(redis, pepper(file))),
+        keys=Desk(KeyStore(store, pepper(file))),
         statuses=standing,
         announce_reload=lambda: crew.tell(signal.SIGHUP),
         draining=draining,

@@ -1,4 +1,4 @@
-"""Where Redis is and how to greet it: redis://, rediss:// and unix:// URLs, read by redis-py's own parser."""
+"""Where Redis is and how to greet it: redis://, rediss:// and unix:// URLs, in the words that redis-py made usual."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-from redis.asyncio.connection import ConnectKwargs, SSLConnection, parse_url
+from typing import Final
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from gateway.ledger.wire import Wire
+
+SCHEMES: Final = ("redis", "rediss", "unix")
+PORT: Final = 6379
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +30,18 @@ class Address:
     @classmethod
     def of(cls, url: str) -> Address:
         """Raises ValueError for another scheme or an unreadable option."""
-        found: ConnectKwargs = parse_url(url)
-        path = found.get("path")
+        parts = urlsplit(url)
+        if parts.scheme not in SCHEMES:
+            raise ValueError("a Redis URL begins with redis://, rediss:// or unix://")
+        options = dict(parse_qsl(parts.query))
         return cls(
-            host=str(found.get("host", "localhost")),
-            port=int(found.get("port", 6379)),
-            path=None if path is None else str(path),
-            database=int(found.get("db", 0)),
-            username=found.get("username"),
-            password=found.get("password"),
-            tls=_tls({**found}) if found.get("connection_class") is SSLConnection else None,
+            host=unquote(parts.hostname or "localhost"),
+            port=parts.port or PORT,
+            path=unquote(parts.path) if parts.scheme == "unix" else None,
+            database=_database(parts, options),
+            username=unquote(parts.username) if parts.username else options.get("username"),
+            password=unquote(parts.password) if parts.password else options.get("password"),
+            tls=_tls(options) if parts.scheme == "rediss" else None,
         )
 
     async def open(self) -> Wire:
@@ -61,10 +66,20 @@ class Address:
         return self.path if self.path is not None else f"{self.host}:{self.port}"
 
 
-def _tls(found: Mapping[str, object]) -> ssl.SSLContext:
-    """The server's certificate and name are always checked; the options are redis-py's."""
-    authority, certificate, key = (found.get(f"ssl_{name}") for name in ("ca_certs", "certfile", "keyfile"))
-    context = ssl.create_default_context(cafile=str(authority) if authority else None)
+def _database(parts: SplitResult, options: Mapping[str, str]) -> int:
+    """The number of `?db=` or, but for a socket, of the path."""
+    named = options.get("db") or ("" if parts.scheme == "unix" else unquote(parts.path).strip("/"))
+    if not named:
+        return 0
+    if not (named.isascii() and named.isdigit()):
+        raise ValueError(f"a Redis URL names its database by a number, not '{named}'")
+    return int(named)
+
+
+def _tls(options: Mapping[str, str]) -> ssl.SSLContext:
+    """The server's certificate and name are always checked."""
+    authority, certificate, key = (options.get(f"ssl_{name}") for name in ("ca_certs", "certfile", "keyfile"))
+    context = ssl.create_default_context(cafile=authority)
     if certificate:
-        context.load_cert_chain(str(certificate), str(key) if key else None)
+        context.load_cert_chain(certificate, key)
     return context

@@ -1,8 +1,8 @@
-"""A pipelined channel for scripts: all commands of one turn of the event loop go out in one write.
+"""A pipelined channel to Redis: all commands of one turn of the event loop go out in one write.
 
-redis-py spends 130 to 270 us of CPU per call; this spends about a tenth, with the same meaning. One connection; replies
-come in the order of the commands. A call that was cancelled or has run out of time leaves its place in the queue, so
-no reply ever reaches another call. What is not hot (keys, listings) goes through redis-py.
+redis-py spends 130 to 270 us of CPU per call, and 0.3 s and 15 MiB on being imported; this spends about a tenth, with
+the same meaning. One connection; replies come in the order of the commands. A call that was cancelled or has run out of
+time leaves its place in the queue, so no reply ever reaches another call.
 
 Every script may be repeated (idempotent by id), so a call whose reply was lost with the connection is sent again, at
 most twice and within its deadline.
@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from hiredis import ReplyError
-from redis.exceptions import RedisError
 
 from gateway.domain.faults import LedgerUnavailable
 from gateway.ledger.address import Address
@@ -36,7 +35,7 @@ MOVED_ON = ("READONLY", "LOADING", "MASTERDOWN")  # this server will not serve u
 class ScriptChannel:
     """Calls scripts on one Redis or Valkey.
 
-    scripts: loaded on every new connection. deadline_s: for each call, resending included.
+    scripts: loaded on every new connection. deadline_s: for each call, resending included. Connects at the first call.
     """
 
     def __init__(self, url: str, scripts: Sequence[Script], *, deadline_s: float = DEADLINE_S):
@@ -125,7 +124,7 @@ class ScriptChannel:
             try:
                 async with asyncio.timeout(CONNECT_S):
                     self._wire = await self._open()
-            except (OSError, TimeoutError, ConnectionLost, ReplyError, RedisError) as failure:
+            except (OSError, TimeoutError, ConnectionLost, ReplyError) as failure:
                 self._failures += 1
                 self._last_failure = str(failure) or type(failure).__name__
                 await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 (jitter, not a secret)

@@ -8,11 +8,9 @@ import hmac
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
-from redis.asyncio import Redis
-
 from gateway.domain.faults import LedgerUnavailable
 from gateway.domain.tenancy import Identity
-from gateway.ledger.failures import translated
+from gateway.ledger.channel import ScriptChannel
 from gateway.ledger.keys import VERSION, KeyConflict, KeyStore, NewKey, digest_of, read_identity, record_key
 
 __all__ = ["KeyConflict", "KeyStore", "NewKey", "RedisIdentities"]
@@ -31,8 +29,10 @@ class RedisIdentities:
     wall_ms: the ledger's time, for expiry. monotonic: seconds, for how long an unknown key is remembered as unknown.
     """
 
-    def __init__(self, redis: Redis, pepper: bytes, *, wall_ms: Callable[[], int], monotonic: Callable[[], float]):
-        self._redis = redis
+    def __init__(
+        self, channel: ScriptChannel, pepper: bytes, *, wall_ms: Callable[[], int], monotonic: Callable[[], float]
+    ):
+        self._channel = channel
         self._pepper = pepper
         self._wall_ms = wall_ms
         self._monotonic = monotonic
@@ -48,7 +48,7 @@ class RedisIdentities:
         self._task = asyncio.get_running_loop().create_task(self._follow(), name="identities-follow")
 
     async def close(self) -> None:
-        """Stop following. The Redis client is its owner's to close."""
+        """Stop following. The channel is its owner's to close."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -68,9 +68,7 @@ class RedisIdentities:
 
     async def refresh(self) -> None:
         """Forget everything if any key has changed since the last look."""
-        with translated():
-            async with asyncio.timeout(LOOK_UP_S):
-                version = cast(bytes | None, await self._redis.get(VERSION))
+        version = await self._get(VERSION)
         if version != self._version:
             self._version = version
             self._generation += 1
@@ -79,9 +77,7 @@ class RedisIdentities:
 
     async def _look_up(self, digest: str) -> Identity | None:
         generation = self._generation
-        with translated():
-            async with asyncio.timeout(LOOK_UP_S):
-                record = cast(bytes | None, await self._redis.get(record_key(digest)))
+        record = await self._get(record_key(digest))
         if record is None:
             if generation == self._generation:
                 _make_room(self._unknown, UNKNOWN_REMEMBERED)
@@ -92,6 +88,13 @@ class RedisIdentities:
             _make_room(self._known, REMEMBERED)
             self._known[digest] = (digest.encode(), identity)
         return self._valid(identity)
+
+    async def _get(self, key: str) -> bytes | None:
+        try:
+            async with asyncio.timeout(LOOK_UP_S):
+                return cast(bytes | None, await self._channel.command("GET", key))
+        except TimeoutError:
+            raise LedgerUnavailable(f"no answer from Redis within {LOOK_UP_S:.0f} s") from None
 
     def _valid(self, identity: Identity) -> Identity | None:
         if identity.disabled or (identity.expires_ms is not None and identity.expires_ms <= self._wall_ms()):

@@ -10,11 +10,10 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Final, cast
 
 import orjson
-from redis.asyncio import Redis
-from redis.exceptions import WatchError
 
 from gateway.domain.tenancy import ID_PATTERN, Identity
-from gateway.ledger.failures import translated
+from gateway.ledger.channel import ScriptChannel
+from gateway.ledger.script import load_script
 
 KEY_PREFIX: Final = "jgk_"
 KEY_BYTES: Final = 32  # 256 bits
@@ -48,11 +47,13 @@ def peppered(pepper: bytes, sha256: bytes) -> str:
 class KeyStore:
     """Creates, lists, rotates and revokes keys. Raises LedgerUnavailable when Redis is away.
 
-    redis: a redis-py client. entropy: `secrets.token_urlsafe` or a test's own.
+    Each change is one script, so that index, record and version change together.
+    entropy: `secrets.token_urlsafe` or a test's own.
     """
 
-    def __init__(self, redis: Redis, pepper: bytes, *, entropy: Callable[[int], str] = secrets.token_urlsafe):
-        self._redis = redis
+    def __init__(self, channel: ScriptChannel, pepper: bytes, *, entropy: Callable[[int], str] = secrets.token_urlsafe):
+        self._put, self._drop = (load_script(verb, prelude=False) for verb in ("put_key", "drop_key"))
+        self._channel = channel
         self._pepper = pepper
         self._entropy = entropy
 
@@ -68,10 +69,9 @@ class KeyStore:
 
     async def list(self) -> list[Identity]:
         """Every key's identity, by id. Nothing of the key itself."""
-        with translated():
-            index = cast(dict[bytes, bytes], await self._redis.hgetall(INDEX))
-            keys = [record_key(digest.decode()) for digest in index.values()]
-            found = cast(list[bytes | None], await self._redis.mget(keys)) if keys else []
+        digests = cast(list[bytes], await self._channel.command("HVALS", INDEX))
+        keys = [record_key(digest.decode()) for digest in digests]
+        found = cast(list[bytes | None], await self._channel.command("MGET", *keys)) if keys else []
         return sorted((read_identity(record) for record in found if record), key=lambda identity: identity.key_id)
 
     async def rotate(self, key_id: str, *, grace_ms: int = 0, now_ms: int = 0) -> NewKey:
@@ -79,56 +79,31 @@ class KeyStore:
         old, identity = await self._known(key_id)
         key = KEY_PREFIX + self._entropy(KEY_BYTES)
         fresh = digest_of(self._pepper, key.encode())
-        with translated():
-            async with self._redis.pipeline(transaction=True) as change:
-                change.set(record_key(fresh), write_identity(identity))
-                change.hset(INDEX, key_id, fresh)
-                if grace_ms > 0:
-                    change.set(record_key(old), write_identity(replace(identity, expires_ms=now_ms + grace_ms)))
-                    change.pexpire(record_key(old), grace_ms)
-                else:
-                    change.delete(record_key(old))
-                change.incr(VERSION)
-                await change.execute()
+        if not await self._written(identity, fresh, old, grace_ms=grace_ms, now_ms=now_ms):
+            raise KeyConflict(f"the key named '{key_id}' was changed at the same time; look again")
         return NewKey(key, identity)
 
     async def revoke(self, key_id: str) -> Identity:
         """End a key; every gateway refuses it within a second. Raises KeyConflict if there is none."""
         digest, identity = await self._known(key_id)
-        with translated():
-            async with self._redis.pipeline(transaction=True) as change:
-                change.delete(record_key(digest))
-                change.hdel(INDEX, key_id)
-                change.incr(VERSION)
-                await change.execute()
+        await self._channel.call(self._drop, (INDEX, VERSION, record_key(digest)), (key_id, digest))
         return identity
 
     async def _add(self, identity: Identity, digest: str) -> None:
         _check_ids(identity)
-        with translated():
-            while not await self._added(identity, digest):
-                pass
+        if not await self._written(identity, digest, ""):
+            raise KeyConflict(f"a key named '{identity.key_id}' exists; rotate or revoke it, or choose another id")
 
-    async def _added(self, identity: Identity, digest: str) -> bool:
-        """Index, record and version change together; False: another change came between, look again."""
-        async with self._redis.pipeline(transaction=True) as change:
-            await change.watch(INDEX)
-            if await change.hexists(INDEX, identity.key_id):
-                raise KeyConflict(f"a key named '{identity.key_id}' exists; rotate or revoke it, or choose another id")
-            change.multi()  # type: ignore[no-untyped-call]
-            change.hset(INDEX, identity.key_id, digest)
-            change.set(record_key(digest), write_identity(identity))
-            change.incr(VERSION)
-            try:
-                await change.execute()
-            except WatchError:
-                return False
-        return True
+    async def _written(self, identity: Identity, digest: str, old: str, *, grace_ms: int = 0, now_ms: int = 0) -> bool:
+        """Put a key in the place of `old` ("" for none); False when another stands there."""
+        last = write_identity(replace(identity, expires_ms=now_ms + grace_ms))
+        places = (INDEX, VERSION, record_key(digest), record_key(old))
+        arguments = (identity.key_id, digest, write_identity(identity), old, last, grace_ms)
+        return await self._channel.call(self._put, places, arguments) == 1
 
     async def _known(self, key_id: str) -> tuple[str, Identity]:
-        with translated():
-            digest = cast(bytes | None, await self._redis.hget(INDEX, key_id))
-            record = None if digest is None else cast(bytes | None, await self._redis.get(record_key(digest.decode())))
+        digest = cast(bytes | None, await self._channel.command("HGET", INDEX, key_id))
+        record = digest and cast(bytes | None, await self._channel.command("GET", record_key(digest.decode())))
         if digest is None or record is None:
             raise KeyConflict(f"there is no key named '{key_id}'")
         return digest.decode(), read_identity(record)

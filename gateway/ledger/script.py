@@ -16,8 +16,9 @@ class Script:
     sha: bytes
 
 
-def load_script(name: str) -> Script:
-    """Read a verb of this package."""
+def load_script(name: str, *, prelude: bool = True) -> Script:
+    """Read a verb of this package. prelude: the ledger's words in front of it."""
     folder = files("gateway.ledger") / "scripts"
-    text = b"\n".join((folder / f"{part}.lua").read_bytes() for part in ("prelude", name))
+    parts = ("prelude", name) if prelude else (name,)
+    text = b"\n".join((folder / f"{part}.lua").read_bytes() for part in parts)
     return Script(name, text, sha1(text, usedforsecurity=False).hexdigest().encode())

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Final, cast
 
-from redis.asyncio import Redis
-
 from gateway.domain.amounts import Unit
 from gateway.domain.budgets import Budget, BudgetStatus, Counter, WindowSpan
+from gateway.ledger.channel import ScriptChannel
 from gateway.ledger.codec import UNITS, prefix_of, suffix_of
-from gateway.ledger.failures import translated
 from gateway.ledger.redis import ROOTS_KEY
 from gateway.policy.claims import budget_prefix
 from gateway.policy.windows import TOTAL, span
@@ -20,10 +19,10 @@ BATCH: Final = 500
 
 
 class Statuses:
-    """Reads counters through redis-py; never on the hot path. Raises LedgerUnavailable when Redis is away."""
+    """Reads counters; never on the hot path, nor on its channel. Raises LedgerUnavailable when Redis is away."""
 
-    def __init__(self, redis: Redis):
-        self._redis = redis
+    def __init__(self, channel: ScriptChannel):
+        self._channel = channel
 
     async def of_budgets(self, budgets: Iterable[Budget], now_ms: int) -> list[BudgetStatus]:
         """Every counter of the budgets' current windows, of all roots; a budget nobody has used yet shows zeros."""
@@ -62,21 +61,17 @@ class Statuses:
     async def _counters(self) -> list[tuple[str, str]]:
         """(root, suffix) of every counter that is kept."""
         found = []
-        with translated():
-            for root in sorted(cast(set[bytes], await self._redis.smembers(ROOTS_KEY))):
-                index = f"{prefix_of(root.decode())}c"
-                suffixes = cast(list[bytes], await self._redis.zrange(index, 0, -1))
-                found += [(root.decode(), suffix.decode()) for suffix in suffixes]
+        for root in sorted(cast(list[bytes], await self._channel.command("SMEMBERS", ROOTS_KEY))):
+            index = f"{prefix_of(root.decode())}c"
+            suffixes = cast(list[bytes], await self._channel.command("ZRANGE", index, 0, -1))
+            found += [(root.decode(), suffix.decode()) for suffix in suffixes]
         return found
 
     async def _figures(self, keys: Sequence[str]) -> list[tuple[dict[Unit, int], dict[Unit, int]]]:
         rows: list[list[bytes | None]] = []
-        with translated():
-            for start in range(0, len(keys), BATCH):
-                async with self._redis.pipeline(transaction=False) as batch:
-                    for key in keys[start : start + BATCH]:
-                        batch.hmget(key, FIELDS)
-                    rows += await batch.execute()
+        for start in range(0, len(keys), BATCH):
+            asked = [self._channel.command("HMGET", key, *FIELDS) for key in keys[start : start + BATCH]]
+            rows += cast(list[list[bytes | None]], await asyncio.gather(*asked))
         numbers = [[int(figure or 0) for figure in row] for row in rows]
         return [(dict(zip(UNITS, row[::2], strict=True)), dict(zip(UNITS, row[1::2], strict=True))) for row in numbers]
 

@@ -13,6 +13,8 @@ from gateway.ledger.address import Address
         ("redis://:s3cret@host", "host:6379", [("AUTH", "s3cret")]),
         ("redis://me:p%40ss@host/0", "host:6379", [("AUTH", "me", "p@ss")]),
         ("unix:///run/v.sock?db=2", "/run/v.sock", [("SELECT", "2")]),
+        ("unix://:s3cret@/run/a%20b.sock", "/run/a b.sock", [("AUTH", "s3cret")]),
+        ("redis://[::1]:7000/3?db=4", "::1:7000", [("SELECT", "4")]),
     ],
 )
 def test_a_url_says_where_and_how_to_greet(url: str, shown: str, greeting: list[tuple[str, ...]]) -> None:
@@ -29,6 +31,12 @@ def test_rediss_checks_the_servers_name_and_certificate() -> None:
     assert tls is not None
     assert tls.check_hostname
     assert tls.verify_mode.name == "CERT_REQUIRED"
+
+
+@pytest.mark.parametrize("url", ["redis://host/main", "redis://host?db=-1", "redis://host:many"])
+def test_what_can_not_be_read_is_refused(url: str) -> None:
+    with pytest.raises(ValueError):
+        Address.of(url)
 
 
 def test_a_password_is_never_shown() -> None:

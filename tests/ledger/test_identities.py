@@ -8,14 +8,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from gateway.domain.faults import LedgerUnavailable
 from gateway.domain.tenancy import Identity
 from gateway.ledger import identities
+from gateway.ledger.channel import ScriptChannel
 from gateway.ledger.identities import RedisIdentities
-from gateway.ledger.keys import KeyConflict, KeyStore, read_identity, write_identity
+from gateway.ledger.keys import KeyConflict, KeyStore, NewKey, read_identity, write_identity
 from tests.faultproxy import FaultProxy
 from tests.ledger.house import socket_of
 
@@ -31,17 +30,24 @@ async def redis(valkey_url: str) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-def keys(redis: Redis) -> KeyStore:
-    return KeyStore(redis, PEPPER)
+async def channel(redis: Redis, valkey_url: str) -> AsyncIterator[ScriptChannel]:
+    channel = ScriptChannel(valkey_url, (), deadline_s=5)
+    yield channel
+    await channel.close()
+
+
+@pytest.fixture
+def keys(channel: ScriptChannel) -> KeyStore:
+    return KeyStore(channel, PEPPER)
 
 
 @contextlib.asynccontextmanager
-async def impatient(port: int) -> AsyncIterator[Redis]:
-    client = Redis(port=port, retry=Retry(NoBackoff(), 0))
+async def impatient(port: int) -> AsyncIterator[ScriptChannel]:
+    client = ScriptChannel(f"redis://127.0.0.1:{port}", ())
     try:
         yield client
     finally:
-        await client.aclose()
+        await client.close()
 
 
 class Clock:
@@ -61,8 +67,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def found(redis: Redis, clock: Clock) -> AsyncIterator[RedisIdentities]:
-    found = RedisIdentities(redis, PEPPER, wall_ms=clock.ms, monotonic=clock.monotonic)
+async def found(channel: ScriptChannel, clock: Clock) -> AsyncIterator[RedisIdentities]:
+    found = RedisIdentities(channel, PEPPER, wall_ms=clock.ms, monotonic=clock.monotonic)
     await found.start()
     yield found
     await found.close()
@@ -224,3 +230,22 @@ def test_a_record_keeps_every_field_and_passes_over_what_it_does_not_know() -> N
 
     assert read_identity(write_identity(identity)) == identity
     assert read_identity(b'{"key_id": "k", "team": "t", "of_the_future": 1}') == Identity("k", "t")
+
+
+async def test_of_two_rotations_at_once_one_is_told_and_one_key_is_good(keys: KeyStore, found: RedisIdentities) -> None:
+    await keys.create(Identity("k1", "support"))
+
+    both = await asyncio.gather(keys.rotate("k1"), keys.rotate("k1"), return_exceptions=True)
+    await found.refresh()
+
+    (made,) = [each for each in both if isinstance(each, NewKey)]
+    assert [type(each) for each in both if each is not made] == [KeyConflict]
+    assert await asked(found, made.key) == Identity("k1", "support")
+
+
+async def test_a_script_that_is_sent_again_changes_nothing(keys: KeyStore, redis: Redis) -> None:
+    identity = Identity("k1", "support")
+
+    assert [await keys._written(identity, "d1", "") for _ in range(2)] == [True, True]
+    assert await redis.get("jg:keys:version") == b"1"
+    assert await keys.list() == [identity]

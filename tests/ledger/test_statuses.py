@@ -4,13 +4,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from gateway.domain.amounts import Unit
 from gateway.domain.budgets import Ask, Budget, Candidate, Hold, Mode, WindowKind
 from gateway.domain.faults import LedgerUnavailable
 from gateway.domain.tenancy import Identity
+from gateway.ledger.channel import ScriptChannel
 from gateway.ledger.statuses import Statuses
 from gateway.policy.claims import Claims
 from tests.ledger.house import RedisWorld, some
@@ -27,8 +26,10 @@ BUDGETS = (
 async def statuses(valkey_url: str) -> AsyncIterator[Statuses]:
     client = Redis.from_url(valkey_url)
     await client.flushdb()
-    yield Statuses(client)
     await client.aclose()
+    channel = ScriptChannel(valkey_url, (), deadline_s=5)
+    yield Statuses(channel)
+    await channel.close()
 
 
 async def spend(world: RedisWorld, identity: Identity, claims: Claims, usd: int) -> None:
@@ -76,8 +77,8 @@ async def test_a_key_sees_the_declared_budgets_it_is_charged_to(on_valkey: Redis
 
 
 async def test_redis_away_is_unavailable(tmp_path_factory: pytest.TempPathFactory) -> None:
-    gone = Redis(unix_socket_path=str(tmp_path_factory.mktemp("gone") / "no.sock"), retry=Retry(NoBackoff(), 0))
+    gone = ScriptChannel(f"unix://{tmp_path_factory.mktemp('gone') / 'no.sock'}", ())
 
     with pytest.raises(LedgerUnavailable):
         await Statuses(gone).of_budgets(BUDGETS, 0)
-    await gone.aclose()
+    await gone.close()
