@@ -36,6 +36,7 @@ class Refusal:
     detail_code: overrides `code` in the body where DESIGN says 'names the fault' (e.g. "invalid_json").
     retry_after_s: seconds until a retry makes sense, None where waiting can not help.
     budget_status: 402, or 429 for keys of stacks that know only that.
+    headers: what else the caller is told, e.g. how much of a rate is left.
     """
 
     code: RefusalCode
@@ -44,3 +45,4 @@ class Refusal:
     detail_code: str | None = None
     retry_after_s: float | None = None
     budget_status: int = 402
+    headers: tuple[tuple[str, str], ...] = ()
