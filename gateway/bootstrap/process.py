@@ -12,6 +12,7 @@ import random
 import re
 import sys
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
@@ -21,7 +22,9 @@ from gateway.backends.http import HttpUpstreams
 from gateway.bootstrap.assemble import Assembly, read_assembly
 from gateway.bootstrap.clock import SystemClock
 from gateway.bootstrap.core import Core, build_core
+from gateway.bootstrap.counting import Counting
 from gateway.bootstrap.desk import Desk
+from gateway.bootstrap.ending import end_tasks, in_time
 from gateway.bootstrap.office import Office
 from gateway.bootstrap.readiness import Readiness
 from gateway.bootstrap.reload import Rules
@@ -51,7 +54,6 @@ from gateway.telemetry.views import BackendView, Views
 
 ID_ENTROPY_BYTES = 10
 AFTERCARE_SECONDS = 10.0  # settling after the last stream; Redis answers in milliseconds or not at all
-ENCODING = "o200k_base"  # counts for every model whose own tokenizer we do not have
 MIB = 1024 * 1024
 
 
@@ -67,6 +69,7 @@ class Process:
     ledger: RedisLedger
     identities: RedisIdentities
     counter: Counter
+    vocabularies: Future[None]
     upstreams: HttpUpstreams
     recorder: JsonlRecorder
     rules: Rules
@@ -80,15 +83,12 @@ class Process:
     async def start(
         self, *, port: int, admin_port: int, admin_host: str | None = None, reuse_port: bool = False
     ) -> Mapping[str, int]:
-        """Connect, load vocabularies, open both ports; returns where. Raises JoulegateError, OSError."""
-        snapshot = self.rules.current()
-        encodings = {member.encoding or ENCODING for model in snapshot.models.values() for member in model.members}
-        warming = asyncio.create_task(asyncio.to_thread(self.counter.warm, sorted(encodings)))
-        self.upstreams.apply(snapshot.backends)
+        """Connect, wait for vocabularies, open both ports; returns where. Raises JoulegateError, OSError."""
+        self.upstreams.apply(self.rules.current().backends)
         self.recorder.start()
         await self.ledger.start()
         await self.identities.start()
-        await warming
+        await asyncio.wrap_future(self.vocabularies)
         for work in (self.standing.follow(), self.rules.follow_files(), watch_loop(self.metrics.loop_lagged)):
             self.tasks.append(asyncio.create_task(work))
         settings = self.file.settings
@@ -109,26 +109,27 @@ class Process:
         return clean and not unsettled
 
     async def close(self) -> None:
-        """Free everything, whatever of it was started."""
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
-        await self.data.close()
-        await self.upstreams.close()
-        await self.identities.close()
-        await self.ledger.close()
-        await self.admin.close()
+        """Free everything, whatever of it was started. No room that will not close keeps the next from closing."""
+        await end_tasks(self.tasks)
+        await in_time("data", self.data.close(), self.log)
+        await in_time("upstreams", self.upstreams.close(), self.log)
+        await in_time("identities", self.identities.close(), self.log)
+        await in_time("ledger", self.ledger.close(), self.log)
+        await in_time("admin", self.admin.close(), self.log)
         lost = await asyncio.to_thread(self.recorder.close)
         if lost:
             self.log.error("records_lost_at_exit", lost=lost)
-        await self.store.close()
+        await in_time("redis", self.redis.aclose(), self.log)
         self.counter.close()
 
 
-def build(file: SettingsFile, assembly: Assembly, redis_url: str, log: FilteringBoundLogger) -> Process:
+def build(
+    file: SettingsFile, assembly: Assembly, redis_url: str, counting: Counting, log: FilteringBoundLogger
+) -> Process:
     """Wire every room. Needs a running event loop; opens nothing yet."""
+    counter = counting.counter
     settings, clock, gateway, draining = file.settings, SystemClock(), gateway_name(), asyncio.Event()
-    store, key_pepper, counter, upstreams = connect(redis_url), pepper(file), Counter(), HttpUpstreams()
+    store, key_pepper, upstreams = connect(redis_url), pepper(file), HttpUpstreams()
     router, books = Router(random.random), Books()
     rules = Rules(assembly, read=lambda: read_assembly(file.path, os.environ), log=log)
     power = PowerViews(clock=clock, books=books, snapshot=rules.current, sites=lambda: rules.assembly.sites)
@@ -214,6 +215,7 @@ def build(file: SettingsFile, assembly: Assembly, redis_url: str, log: Filtering
         ledger=ledger,
         identities=identities,
         counter=counter,
+        vocabularies=counting.vocabularies,
         upstreams=upstreams,
         recorder=recorder,
         rules=rules,

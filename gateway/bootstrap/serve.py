@@ -17,16 +17,20 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 from structlog.typing import FilteringBoundLogger
 
 from gateway import __version__
 from gateway.bootstrap.assemble import Assembly, assemble
-from gateway.bootstrap.process import Process, build
+from gateway.bootstrap.counting import Counting, begin_counting
 from gateway.bootstrap.settings import SettingsFile, read_settings
 from gateway.ledger.embedded import EmbeddedValkey
 from gateway.telemetry.logs import adopt_logging, make_log
+
+if TYPE_CHECKING:
+    from gateway.bootstrap.process import Process
 
 EXIT_CUT = 1
 
@@ -39,17 +43,23 @@ def serve(config: Path, env: Mapping[str, str], *, workers: int | None = None) -
     adopt_logging(log)
     open_files_limit()
     count = workers or file.settings.workers
-    with owned_redis(file) as url:
-        if count > 1:
-            from gateway.bootstrap.supervisor import supervise  # needs this module
+    if count > 1:
+        from gateway.bootstrap.supervisor import supervise  # needs this module
 
+        with owned_redis(file) as url:
             return uvloop.run(supervise(file, assembly, url, count, log))
-        return uvloop.run(_single(file, assembly, url, log))
+    counting = begin_counting(assembly.snapshot)
+    with owned_redis(file) as url:
+        return uvloop.run(_single(file, assembly, url, counting, log))
 
 
-async def _single(file: SettingsFile, assembly: Assembly, url: str, log: FilteringBoundLogger) -> int:
+async def _single(
+    file: SettingsFile, assembly: Assembly, url: str, counting: Counting, log: FilteringBoundLogger
+) -> int:
+    from gateway.bootstrap.process import build  # half of all imports: now, while the vocabularies load
+
     settings = file.settings
-    process = build(file, assembly, url, log)
+    process = build(file, assembly, url, counting, log)
     return await run(process, port=settings.listen.port, admin_port=settings.admin.port)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import uvloop
 
 from gateway.bootstrap.assemble import assemble
-from gateway.bootstrap.process import build
+from gateway.bootstrap.counting import begin_counting
 from gateway.bootstrap.serve import open_files_limit, run
 from gateway.bootstrap.settings import SettingsFile, read_settings
 from gateway.domain.faults import JoulegateError
@@ -40,7 +40,11 @@ async def _serve(file: SettingsFile, port: int) -> int:
     log = make_log(sys.stderr)
     adopt_logging(log)
     open_files_limit()
-    process = build(file, assemble(file), _redis_url(file), log)
+    assembly = assemble(file)
+    counting = begin_counting(assembly.snapshot)
+    from gateway.bootstrap.process import build  # half of all imports: now, while the vocabularies load
+
+    process = build(file, assembly, _redis_url(file), counting, log)
     return await run(process, port=port, admin_host=LOOPBACK, admin_port=0, reuse_port=True)
 
 
