@@ -119,7 +119,7 @@ class Process:
         lost = await asyncio.to_thread(self.recorder.close)
         if lost:
             self.log.error("records_lost_at_exit", lost=lost)
-        await in_time("redis", self.redis.aclose(), self.log)
+        await in_time("redis", self.store.close(), self.log)
         self.counter.close()
 
 
