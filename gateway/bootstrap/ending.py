@@ -13,7 +13,7 @@ STEP_SECONDS_MAX = 12.0  # longest any room may take to close; the recorder and 
 
 
 async def end_tasks(tasks: Iterable[asyncio.Task[Any]], *, patience_s: float = PATIENCE_S) -> None:
-    """Cancel until every task has ended. A call to Redis may turn a cancellation into an error that its caller bears."""
+    """Cancel until every task has ended: a client library may turn a cancellation into an error that is borne."""
     pending = {task for task in tasks if not task.done()}
     while pending:
         for task in pending:

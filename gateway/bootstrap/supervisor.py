@@ -15,6 +15,7 @@ from gateway.bootstrap.clock import SystemClock
 from gateway.bootstrap.crew import Crew
 from gateway.bootstrap.crew_office import CrewOffice
 from gateway.bootstrap.desk import Desk
+from gateway.bootstrap.ending import in_time
 from gateway.bootstrap.reload import Rules
 from gateway.bootstrap.secrets_file import pepper
 from gateway.bootstrap.serve import EXIT_CUT, Stops, announce
@@ -54,8 +55,8 @@ async def supervise(
             following.cancel()
         finally:
             crew.tell(signal.SIGTERM)
-            await admin.close()
-            await store.close()
+            await in_time("admin", admin.close(), log)
+            await in_time("store", store.close(), log)
     log.info("stopped")
     return 0 if clean else EXIT_CUT
 
