@@ -10,10 +10,10 @@ from pathlib import Path
 
 import aiohttp
 from prometheus_client.core import Metric
-from structlog.typing import FilteringBoundLogger
 
 from gateway.bootstrap.children import Child, ChildFailed, start
 from gateway.bootstrap.merge import Remains, merge, read_families
+from gateway.telemetry.logs import Log
 
 PAUSE_S = 0.5
 PAUSE_MOST_S = 30.0
@@ -25,7 +25,7 @@ REMEMBER_S = 2.0  # how old a dead worker's last figures may be
 class Crew:
     """`count` workers on one data port."""
 
-    def __init__(self, *, config: Path, port: int, count: int, token: str, log: FilteringBoundLogger) -> None:
+    def __init__(self, *, config: Path, port: int, count: int, token: str, log: Log) -> None:
         self._config = config
         self._port = port
         self._count = count

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote
 
-from structlog.typing import FilteringBoundLogger
-
 from gateway import __version__
 from gateway.bootstrap.crew import Crew
 from gateway.bootstrap.merge import expose
@@ -22,6 +20,7 @@ from gateway.ledger.ids import new_id
 from gateway.ports import Clock
 from gateway.server.offices import Json, KeyDesk, Offices
 from gateway.server.overview import BackendView, Overview, RequestView, Totals
+from gateway.telemetry.logs import Log
 
 STATE_ORDER = ("up", "degraded", "down")  # the worst that a worker sees is told
 NO_TOTALS = Totals(
@@ -51,7 +50,7 @@ class CrewOffice:
     announce_reload: Callable[[], None]
     draining: asyncio.Event
     started_ms: int
-    log: FilteringBoundLogger
+    log: Log
 
     def offices(self) -> Offices:
         """As the admin port takes them."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Iterable
 from typing import Any
 
-from structlog.typing import FilteringBoundLogger
+from gateway.telemetry.logs import Log
 
 PATIENCE_S = 1.0  # between two cancellations of the same task
 STEP_SECONDS_MAX = 12.0  # longest any room may take to close; the recorder and the ledger bound themselves below it
@@ -21,9 +21,7 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any]], *, patience_s: float = P
         _, pending = await asyncio.wait(pending, timeout=patience_s)
 
 
-async def in_time(
-    step: str, closing: Awaitable[object], log: FilteringBoundLogger, *, seconds: float = STEP_SECONDS_MAX
-) -> None:
+async def in_time(step: str, closing: Awaitable[object], log: Log, *, seconds: float = STEP_SECONDS_MAX) -> None:
     """Await one step of a shutdown; one that takes too long is told, and the next is taken."""
     try:
         async with asyncio.timeout(seconds):

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from structlog.typing import FilteringBoundLogger
-
 from gateway import __version__
 from gateway.bootstrap.core import Core
 from gateway.bootstrap.reload import Rules
@@ -20,6 +18,7 @@ from gateway.domain.tenancy import Identity
 from gateway.ports import Clock
 from gateway.server.offices import Change, Json, KeyDesk, Offices
 from gateway.server.overview import BackendView, BudgetView, Overview
+from gateway.telemetry.logs import Log
 
 MW_PER_WATT = 1_000
 LAST_REQUESTS = 50
@@ -53,7 +52,7 @@ class Office:
     new_id: Callable[[], str]
     draining: asyncio.Event
     started_ms: int
-    log: FilteringBoundLogger
+    log: Log
 
     def offices(self) -> Offices:
         """As the admin port takes them."""
@@ -134,7 +133,7 @@ class Office:
         return self.rules.current().version
 
 
-def log_change(log: FilteringBoundLogger, change: Change) -> None:
+def log_change(log: Log, change: Change) -> None:
     """A line in the log for each change over the admin port: the audit trail."""
     log.info("admin_change", step=change.action, path=change.target, host=change.peer, reason=change.outcome)
 

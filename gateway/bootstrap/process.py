@@ -15,8 +15,6 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from structlog.typing import FilteringBoundLogger
-
 from gateway import __version__
 from gateway.backends.http import HttpUpstreams
 from gateway.bootstrap.assemble import Assembly, read_assembly
@@ -46,6 +44,7 @@ from gateway.server.admin import AdminServer
 from gateway.server.data import DataServer
 from gateway.server.recent import Recent
 from gateway.telemetry.lag import watch_loop
+from gateway.telemetry.logs import Log
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.records import JsonlRecorder
 from gateway.telemetry.request_log import RequestLog
@@ -63,7 +62,7 @@ class Process:
 
     file: SettingsFile
     gateway: str
-    log: FilteringBoundLogger
+    log: Log
     draining: asyncio.Event
     store: ScriptChannel
     ledger: RedisLedger
@@ -123,9 +122,7 @@ class Process:
         self.counter.close()
 
 
-def build(
-    file: SettingsFile, assembly: Assembly, redis_url: str, counting: Counting, log: FilteringBoundLogger
-) -> Process:
+def build(file: SettingsFile, assembly: Assembly, redis_url: str, counting: Counting, log: Log) -> Process:
     """Wire every room. Needs a running event loop; opens nothing yet."""
     counter = counting.counter
     settings, clock, gateway, draining = file.settings, SystemClock(), gateway_name(), asyncio.Event()

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
-from structlog.typing import FilteringBoundLogger
 from watchfiles import Change, awatch
 
 from gateway.bootstrap.assemble import Assembly
 from gateway.domain.catalog import Snapshot
 from gateway.domain.faults import BadDocument
+from gateway.telemetry.logs import Log
 
 DEBOUNCE_MS = 400  # editors and mounted volumes write in several steps
 
@@ -22,7 +22,7 @@ class Rules:
     read: assembles from the files; slow, run in a thread.
     """
 
-    def __init__(self, first: Assembly, *, read: Callable[[], Assembly], log: FilteringBoundLogger) -> None:
+    def __init__(self, first: Assembly, *, read: Callable[[], Assembly], log: Log) -> None:
         self._assembly = first
         self._read = read
         self._log = log

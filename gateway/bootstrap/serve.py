@@ -20,14 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvloop
-from structlog.typing import FilteringBoundLogger
 
 from gateway import __version__
 from gateway.bootstrap.assemble import Assembly, assemble
 from gateway.bootstrap.counting import Counting, begin_counting
 from gateway.bootstrap.settings import SettingsFile, read_settings
 from gateway.ledger.embedded import EmbeddedValkey
-from gateway.telemetry.logs import adopt_logging, make_log
+from gateway.telemetry.logs import Log, adopt_logging, make_log
 
 if TYPE_CHECKING:
     from gateway.bootstrap.process import Process
@@ -53,9 +52,7 @@ def serve(config: Path, env: Mapping[str, str], *, workers: int | None = None) -
         return uvloop.run(_single(file, assembly, url, counting, log))
 
 
-async def _single(
-    file: SettingsFile, assembly: Assembly, url: str, counting: Counting, log: FilteringBoundLogger
-) -> int:
+async def _single(file: SettingsFile, assembly: Assembly, url: str, counting: Counting, log: Log) -> int:
     from gateway.bootstrap.process import build  # half of all imports: now, while the vocabularies load
 
     settings = file.settings
@@ -118,7 +115,7 @@ async def _reload(process: Process) -> None:
     await process.rules.reload()
 
 
-def announce(ports: Mapping[str, int], log: FilteringBoundLogger, *, workers: Sequence[int] = ()) -> None:
+def announce(ports: Mapping[str, int], log: Log, *, workers: Sequence[int] = ()) -> None:
     """The one line on stdout: ready, and where. workers: their process ids."""
     ready = {"event": "ready", **ports, "pid": os.getpid(), "version": __version__}
     print(json.dumps({**ready, "workers": list(workers)} if workers else ready), flush=True)

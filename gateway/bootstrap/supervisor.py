@@ -8,8 +8,6 @@ import signal
 import socket
 from collections.abc import Sequence
 
-from structlog.typing import FilteringBoundLogger
-
 from gateway.bootstrap.assemble import Assembly, read_assembly
 from gateway.bootstrap.clock import SystemClock
 from gateway.bootstrap.crew import Crew
@@ -26,11 +24,10 @@ from gateway.ledger.channel import ScriptChannel
 from gateway.ledger.identities import KeyStore
 from gateway.ledger.statuses import Statuses
 from gateway.server.admin import AdminServer
+from gateway.telemetry.logs import Log
 
 
-async def supervise(
-    file: SettingsFile, assembly: Assembly, redis_url: str, count: int, log: FilteringBoundLogger
-) -> int:
+async def supervise(file: SettingsFile, assembly: Assembly, redis_url: str, count: int, log: Log) -> int:
     """Run `count` workers until told to stop; returns the exit code. Raises ChildFailed when they do not start."""
     settings, stops = file.settings, Stops()
     token = settings.admin.token.get_secret_value()
@@ -77,7 +74,7 @@ def _office(
     crew: Crew,
     rules: Rules,
     draining: asyncio.Event,
-    log: FilteringBoundLogger,
+    log: Log,
 ) -> CrewOffice:
     clock, statuses = SystemClock(), Statuses(store)
 

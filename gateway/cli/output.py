@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from gateway.domain.faults import JoulegateError
 
@@ -34,6 +32,9 @@ def show_table(rows: Sequence[Mapping[str, object]], *, empty: str) -> None:
     if not rows:
         say(empty)
         return
+    from rich.console import Console  # 0.1 s, and `serve` shows no table
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in rows[0]:
         table.add_column(heading, overflow="fold")

@@ -1,8 +1,8 @@
 """The operator's log: JSON lines on stderr, or coloured text where a person reads. One line per request, at its end.
 
 What may be logged is an allow-list of fields (FIELDS): a prompt, an answer or a key has no field to stand in. Events
-are constant names; whatever varies is a field. No global of structlog or logging is changed but the root handler of
-`logging`, by `adopt_logging`, so that what libraries say passes the same gate.
+are constant names; whatever varies is a field. No global of `logging` is changed but its root handler, by
+`adopt_logging`, so that what libraries say passes the same gate.
 
 The line of a request is written by the recorder's thread from the finished record (`RequestLog`), never on the path of
 the request: one JSON encoding and one write per batch.
@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping, MutableMapping
-from typing import Any, Literal, TextIO, cast
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Literal, TextIO
 
 import orjson
-import structlog
-from structlog.typing import FilteringBoundLogger, Processor
 
 from gateway.telemetry.redaction import describe, scrub
 
@@ -29,6 +28,9 @@ LEVELS: Mapping[Level, int] = {
     "error": logging.ERROR,
 }
 
+PLAIN = "\x1b[0m"
+COLOURS: Mapping[str, str] = {"debug": PLAIN, "info": "\x1b[32m", "warning": "\x1b[33m", "error": "\x1b[31m"}
+
 HEAD_FIELDS = ("timestamp", "level", "event", "logger")
 REQUEST_FIELDS = ("id", "model", "backend", "team", "outcome", "status", "code", "ms", "usd", "attempts")
 FAULT_FIELDS = ("error", "error_type", "error_at", "reason", "step", "count", "waiting", "lost", "files", "seconds")
@@ -37,74 +39,79 @@ AUDIT_FIELDS = ("action", "target", "peer")
 RULE_FIELDS = ("policy", "budget", "budgets", "models", "backends")
 FIELDS = frozenset((*HEAD_FIELDS, *REQUEST_FIELDS, *FAULT_FIELDS, *PROCESS_FIELDS, *AUDIT_FIELDS, *RULE_FIELDS))
 
-# What libraries log is a template and its arguments. Arguments may hold anything; templates are code.
-Event = MutableMapping[str, Any]  # structlog's own type for an event
+Fields = Mapping[str, object]
 
 
-def make_log(stream: TextIO, *, level: Level = "info", console: bool | None = None) -> FilteringBoundLogger:
-    """A logger that writes to `stream`. console: text for people; None: if the stream is a terminal."""
-    for_people = stream.isatty() if console is None else console
-    render: Processor = (
-        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-        if for_people
-        else structlog.processors.JSONRenderer(serializer=to_json)
-    )
-    return cast(
-        FilteringBoundLogger,
-        structlog.wrap_logger(
-            structlog.WriteLogger(cast(TextIO, Unfailing(stream))),
-            processors=[
-                structlog.processors.add_log_level,
-                structlog.processors.TimeStamper(fmt="iso", utc=True),
-                tell_exception,
-                only_known_fields,
-                render,
-            ],
-            wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-            context_class=dict,
-        ),
-    )
+class Log:
+    """Tells events with their fields. render: a line of them. `exc_info`: an exception, told by type and place."""
 
-
-class Unfailing:
-    """A stream that may be gone or on a full disk: a line is lost then, never the work that wanted to tell it."""
-
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, level: Level, render: Callable[[Fields], str]) -> None:
         self._stream = stream
+        self._from = LEVELS[level]
+        self._render = render
 
-    def write(self, text: str) -> None:
-        """Write, or lose it."""
-        with contextlib.suppress(OSError, ValueError):  # ValueError: closed
-            self._stream.write(text)
+    def debug(self, event: str, **fields: object) -> None:
+        """For those who build it."""
+        self._tell("debug", event, fields)
 
-    def flush(self) -> None:
-        """Flush, or lose it."""
-        with contextlib.suppress(OSError, ValueError):
+    def info(self, event: str, **fields: object) -> None:
+        """As expected."""
+        self._tell("info", event, fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        """For an operator to look at some day."""
+        self._tell("warning", event, fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        """For an operator to look at now."""
+        self._tell("error", event, fields)
+
+    def log(self, number: int, event: str, **fields: object) -> None:
+        """At one of the standard library's levels."""
+        reached = [level for level, least in LEVELS.items() if least <= number]
+        self._tell(reached[-1] if reached else "debug", event, fields)
+
+    def _tell(self, level: Level, event: str, fields: dict[str, object]) -> None:
+        if LEVELS[level] < self._from:
+            return
+        told = told_exception(fields.pop("exc_info", None))
+        moment = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        known = only_known_fields({"timestamp": moment, "level": level, "event": event, **fields, **told})
+        with contextlib.suppress(OSError, ValueError):  # gone, closed or on a full disk: a line is lost, never the work
+            self._stream.write(self._render(known) + "\n")
             self._stream.flush()
 
 
-def to_json(event: Event, **_: object) -> str:
+def make_log(stream: TextIO, *, level: Level = "info", console: bool | None = None) -> Log:
+    """A log that writes to `stream`. console: text for people; None: if the stream is a terminal."""
+    for_people = stream.isatty() if console is None else console
+    return Log(stream, level=level, render=to_text if for_people else to_json)
+
+
+def to_json(event: Fields) -> str:
     """One line of JSON."""
     return orjson.dumps(event).decode()
 
 
-def tell_exception(_logger: object, _method: str, event: Event) -> Event:
-    """Replace `exc_info` by the exception's type and place, without its message and locals."""
-    error = event.pop("exc_info", None)
-    if isinstance(error, tuple):
-        error = error[1]
-    if isinstance(error, BaseException):
-        event.update(describe(error))
-    return event
+def to_text(event: Fields) -> str:
+    """One line for people: time of day, level in its colour, event, fields."""
+    level = str(event["level"])
+    fields = " ".join(f"{name}={value}" for name, value in event.items() if name not in HEAD_FIELDS[:3])
+    return f"{str(event['timestamp'])[11:19]} {COLOURS[level]}{level:<7}{PLAIN} {event['event']:<20} {fields}".rstrip()
 
 
-def only_known_fields(_logger: object, _method: str, event: Event) -> Event:
+def told_exception(error: object) -> Fields:
+    """An exception's type and place, without its message and locals."""
+    return describe(error) if isinstance(error, BaseException) else {}
+
+
+def only_known_fields(event: Fields) -> Fields:
     """Keep the fields of the allow-list, what every line has first, texts scrubbed and unknowns left out.
 
     `dropped_fields` says how many fields had no place in the list.
     """
     names = (*HEAD_FIELDS, *(name for name in event if name in FIELDS and name not in HEAD_FIELDS))
-    kept: Event = {name: plain(event[name]) for name in names if event.get(name) is not None}
+    kept = {name: plain(event[name]) for name in names if event.get(name) is not None}
     strangers = sum(name not in FIELDS for name in event)
     return {**kept, "dropped_fields": strangers} if strangers else kept
 
@@ -117,9 +124,9 @@ def plain(value: object) -> str | int | float | bool:
 
 
 class _Adopted(logging.Handler):
-    """Passes what libraries log through our gate, by template: their arguments may quote a caller."""
+    """Passes what libraries log through our gate, by template: arguments may hold anything; templates are code."""
 
-    def __init__(self, log: FilteringBoundLogger) -> None:
+    def __init__(self, log: Log) -> None:
         super().__init__(logging.WARNING)
         self._log = log
 
@@ -131,7 +138,7 @@ class _Adopted(logging.Handler):
         )
 
 
-def adopt_logging(log: FilteringBoundLogger) -> logging.Handler:
+def adopt_logging(log: Log) -> logging.Handler:
     """Make the standard library's root logger write to `log`, from warnings up; returns the handler, to remove it."""
     handler = _Adopted(log)
     root = logging.getLogger()

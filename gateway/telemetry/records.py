@@ -21,10 +21,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from structlog.typing import FilteringBoundLogger
-
 from gateway.domain.record import UsageRecord
 from gateway.telemetry.lines import to_line
+from gateway.telemetry.logs import Log
 from gateway.telemetry.retention import Retention
 from gateway.telemetry.segments import RawFile, Segments, open_new
 from gateway.telemetry.views import RecorderView
@@ -65,7 +64,7 @@ class JsonlRecorder:
         gateway: str,
         *,
         now_ms: Callable[[], int],
-        log: FilteringBoundLogger,
+        log: Log,
         tell: Tell | None = None,
         limits: RecorderLimits = RecorderLimits(),
         retention: Retention = Retention(),  # noqa: B008  (frozen)

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 from pathlib import Path
-
-import structlog
 
 from gateway.bootstrap.assemble import Assembly, read_assembly
 from gateway.bootstrap.reload import Rules
+from gateway.telemetry.logs import make_log
 from tests.bootstrap.files import ENV, SETTINGS, written
 
-LOG = structlog.get_logger()
+LOG = make_log(io.StringIO())
 
 
 def rules(path: Path) -> Rules:
-    return Rules(
-        read_assembly(path, ENV), read=lambda: read_assembly(path, ENV), log=structlog.testing.CapturingLogger()
-    )
+    return Rules(read_assembly(path, ENV), read=lambda: read_assembly(path, ENV), log=LOG)
 
 
 async def test_good_files_take_over_and_followers_are_told_before(tmp_path: Path) -> None:
