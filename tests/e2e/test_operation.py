@@ -9,7 +9,7 @@ import signal
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -170,3 +170,39 @@ def test_rules_follow_their_files_and_a_bad_file_leaves_the_old_ones_serving(tmp
     versions = [record["policy_version"] for record in served]
     assert [record["model"] for record in served] == ["chat", "talk", "talk", "chat"]
     assert versions[0] == versions[3] != versions[1] == versions[2]
+
+
+def test_of_two_workers_the_figures_are_one_sum_and_a_killed_one_is_replaced(tmp_path: Path, model: Upstream) -> None:
+    def served_by() -> set[int]:
+        return {int(record["gateway"].rpartition("-")[2]) for record in house.records()}  # it is named by its pid
+
+    def serve_until(done: Callable[[], bool]) -> bool:
+        return eventually(lambda: ask(house.port, key).status == 200 and done())
+
+    with gateway(a_config(tmp_path, model), "--workers", "2") as house:
+        key = house.key()
+        assert serve_until(lambda: len(served_by()) == 2)
+        assert eventually(lambda: sums_of_records(house) == sums_of_metrics(house))
+        first = served_by()
+
+        os.kill(min(first), signal.SIGKILL)
+
+        assert eventually(lambda: not Path(f"/proc/{min(first)}").exists())
+        assert serve_until(lambda: len(served_by()) == 3)
+        assert eventually(lambda: sums_of_records(house) == sums_of_metrics(house))
+        assert sums_of_records(house)[0] > 3
+        os.kill(house.pid, signal.SIGTERM)
+        assert exit_code(house) == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in served_by())
+    assert budget(house.config) == (sums_of_records(house)[1], 0)
+
+
+def sums_of_records(house: Gateway) -> tuple[int, int]:
+    """Requests, and rated nano-dollars."""
+    records = house.records()
+    return len(records), sum(record["rated"]["usd_nanos"] for record in records)
+
+
+def sums_of_metrics(house: Gateway) -> tuple[int, int]:
+    requests = house.metric("joulegate_requests_total", outcome="served")
+    return int(requests), round(house.metric("joulegate_cost_usd_total") * 1e9)

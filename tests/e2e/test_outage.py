@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import redis
 
+from gateway.ledger.channel import DEADLINE_S
 from tests.faultproxy import FaultProxy
 from tests.support.callers import Stream, a_chat, ask, eventually
 from tests.support.gateway import Gateway, Served, gateway, write_config
@@ -133,6 +134,7 @@ def test_when_one_of_two_gateways_is_killed_the_other_goes_on_and_ends_its_holds
 
         assert [orphan.rest() for orphan in orphans] == [False] * 3
         assert ask(two.port, key).status == 200
+        assert eventually(lambda: store.zcard(PREFIX + "l") == 3)  # its own hold has ended
         assert end_leases_now(store) == 3
         assert ask(two.port, key).status == 200  # a reserve reaps what is due before it looks at what is left
         assert eventually(lambda: len(two.records()) == 3 and standing(two)[1] == 0)
@@ -227,6 +229,8 @@ def test_while_redis_is_away_nothing_is_sent_and_what_runs_ends_and_is_settled_l
     new = house.records()[known + 1 :]
     assert sorted(record["outcome"] for record in new) == ["served"] * 3 + ["unavailable"] * 3
     assert {a["ledger"] for record in new for a in record["attempts"]} == {"unsettled"}
+    waited_ms = [record["duration_ms"] for record in new if record["outcome"] == "unavailable"]
+    assert max(waited_ms) < 10 * DEADLINE_S * 1_000  # however busy this machine is
     assert eventually(lambda: readiness(house) == 200 and standing(house)[1] == 0)
     assert standing(house) == (spent_before + rated(new), 0, requests_before + 3)
     assert ask(house.port, far_key).status == 200
