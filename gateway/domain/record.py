@@ -55,7 +55,8 @@ class AttemptRecord:
     profile_version: str
     result: AttemptResult = AttemptResult.UNSENT
     status: int | None = None
-    error: str | None = None
+    error: str | None = None  # a FailureKind
+    error_detail: str | None = None  # in words, without anything of the caller's
     sent_ms: float = 0.0
     first_byte_ms: float | None = None
     first_token_ms: float | None = None

@@ -18,13 +18,18 @@ class Books:
         self._by_backend: dict[str, Accumulator] = {}
         self._speakers: dict[str, Member] = {}
 
+    def open(self, members: Iterable[Member], now: float) -> None:
+        """Begin a backend's books before its first request: what it draws while nobody asks is idle energy, too."""
+        for member in members:
+            if member.backend not in self._by_backend:
+                self._by_backend[member.backend] = Accumulator(member.rates, now)
+                self._speakers[member.backend] = member
+
     def arrive(self, member: Member, now: float) -> Mark:
         """An attempt is being sent to the member's backend."""
-        book = self._by_backend.get(member.backend)
-        if book is None:
-            book = self._by_backend[member.backend] = Accumulator(member.rates, now)
-            self._speakers[member.backend] = member
-        elif (speaker := self._speakers[member.backend]) is not member and speaker.name == member.name:
+        self.open((member,), now)
+        book = self._by_backend[member.backend]
+        if (speaker := self._speakers[member.backend]) is not member and speaker.name == member.name:
             book.reprice(member.rates, now)  # a reload gave it other numbers
             self._speakers[member.backend] = member
         return book.arrive(now)

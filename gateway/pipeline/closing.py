@@ -81,6 +81,7 @@ class Closer:
         rates = attempt.choice.quote.member.rates
         row = attempt.record
         row.result = attempt.result
+        row.error = attempt.failure
         row.usage = usage
         row.ended_ms = walk.since_accepted_ms(ended)
         billed = attempt.result not in UNBILLED

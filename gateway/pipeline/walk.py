@@ -86,7 +86,7 @@ class Attempt:
         self.failure = fault.kind
         self.retry_after_s = fault.retry_after_s
         self.record.status = fault.status
-        self.record.error = f"{fault.kind}: {fault.message}"
+        self.record.error_detail = fault.message
         if self.result is AttemptResult.UNSENT and fault.sent:
             self.result = AttemptResult.UNKNOWN
 

@@ -379,3 +379,17 @@ async def test_a_session_carries_its_running_total() -> None:
 
     assert first.headers["x-joulegate-session-cost-usd"] == "0.00000012"
     assert second.headers["x-joulegate-session-cost-usd"] == "0.00000024"
+
+
+async def test_a_failed_attempt_says_which_kind_of_failure_it_was() -> None:
+    house = House(
+        a_snapshot(a_member("cheap", 10), a_member("dear", 50)),
+        cheap=FakeUpstream(Script(status=503, chunks=[b"{}"])),
+        dear=FakeUpstream(an_answer()),
+    )
+
+    await house.ask({})
+
+    failed, served = house.record.attempts
+    assert (failed.error, failed.error_detail) == (FailureKind.OVERLOADED, "it answered 503")
+    assert served.error is None
