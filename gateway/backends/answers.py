@@ -12,14 +12,15 @@ class HttpAnswer:
     """An answer whose headers are here. `close` it in any case; `left` is called then, once."""
 
     def __init__(self, wire: Wire, left: Callable[[], None]) -> None:
-        self.status = wire.status
-        self.headers: Mapping[str, str] = wire.headers
+        self.status = wire.reader.status
+        self.headers: Mapping[str, str] = wire.reader.headers
         self._wire = wire
         self._left: Callable[[], None] | None = left
 
     async def body(self, limit: int) -> bytes:
         """The whole body. Raises BackendFailed (sent=True) if cut short, silent too long, or above `limit` bytes."""
-        if (self._wire.length or 0) > limit:
+        self._must_be_open()
+        if (self._wire.reader.length or 0) > limit:
             raise _too_large(limit)
         pieces, size = [], 0
         while piece := await self._wire.read():
@@ -38,6 +39,7 @@ class HttpAnswer:
 
     async def __anext__(self) -> bytes:
         """The bytes that have arrived, or the first that do; waiting for them is timed, a slow client is not."""
+        self._must_be_open()
         chunk = await self._wire.read()
         if not chunk:
             raise StopAsyncIteration
@@ -49,6 +51,10 @@ class HttpAnswer:
         if left is not None:
             left()
             self._wire.release()
+
+    def _must_be_open(self) -> None:
+        if self._left is None:  # by now the connection may carry another caller's answer
+            raise BackendFailed(FailureKind.RESET, "the answer is closed", sent=True)
 
 
 def _too_large(limit: int) -> BackendFailed:

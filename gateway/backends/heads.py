@@ -8,12 +8,8 @@ from gateway.backends.target import Target
 from gateway.domain.catalog import Backend
 
 USER_AGENT = "joulegate"
-OURS = frozenset(
-    {
-        *("content-length", "transfer-encoding", "connection", "expect", "te", "trailer", "upgrade"),  # framing
-        *("content-type", "accept", "accept-encoding", "user-agent", "x-request-id", "traceparent"),
-    }
-)
+FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "expect", "te", "trailer", "upgrade"})
+OURS = frozenset({"content-type", "accept", "accept-encoding", "user-agent", "x-request-id", "traceparent"})
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PATH = re.compile(r"/[!-~]*")
 
@@ -59,7 +55,7 @@ def _fields(backend: Backend, target: Target, stream: bool) -> str:
     if backend.api_key is not None:
         fields.append(("authorization", f"Bearer {backend.api_key}"))
     for name, value in fields:
-        if not _TOKEN.fullmatch(name) or not value.isprintable():
+        if name in FRAMING or not _TOKEN.fullmatch(name) or not value.isprintable():
             raise ValueError(f"backend {backend.name}: header {name!r} can not be sent")
     return "".join(f"{name}: {value}\r\n" for name, value in fields)
 

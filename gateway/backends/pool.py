@@ -43,16 +43,11 @@ class Pool:
 
     async def connect(self, connect_s: float) -> Wire:
         """A new connection. Raises BackendFailed (sent=False)."""
-        wire = Wire(self._rest, self._forget)
-        self._open.add(wire)
-        try:
-            await self._dialer.connect(wire, connect_s)
-            if self._closed:
-                raise BackendFailed(FailureKind.CONNECT, "the backend is leaving", sent=False)
-        except BaseException:
-            self._forget(wire)
+        wire = await self._dialer.open(lambda: Wire(self._rest, self._forget), connect_s)
+        if self._closed or not wire.usable:
             wire.abort()
-            raise
+            raise BackendFailed(FailureKind.CONNECT, "no connection", sent=False)
+        self._open.add(wire)
         return wire
 
     async def close(self) -> None:

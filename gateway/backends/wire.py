@@ -6,7 +6,6 @@ One exchange at a time. Who uses it calls `exchange`, `read` until b"", and `rel
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 from math import inf
 from typing import cast
@@ -17,18 +16,17 @@ from gateway.domain.catalog import Timeouts
 from gateway.domain.faults import BackendFailed, FailureKind
 
 HELD_BYTES_MAX = 64 * 1024  # a reader of ours that is further behind stops the backend, by TCP
-KEEPALIVE_PROBE_SECONDS = 30  # a peer that vanished without a FIN is noticed within about two minutes
 
 
 class Wire(asyncio.Protocol):
-    """`idle` is called when it may carry another request, `lost` once when it is gone. Neither awaits."""
+    """`reader` has the answer's head. `idle` is called when another request may go, `lost` once when all is over."""
 
     def __init__(self, idle: Callable[[Wire], None], lost: Callable[[Wire], None]) -> None:
         self.idle_since = 0.0  # loop time; the pool's
+        self.reader = AnswerReader()
         self._idle = idle
         self._lost = lost
         self._loop = asyncio.get_running_loop()
-        self._reader = AnswerReader()
         self._watch = Watch(self._loop, self._expire)
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -43,21 +41,6 @@ class Wire(asyncio.Protocol):
         """Whether a request may be written: connected, and nothing has come that nobody asked for."""
         return self._transport is not None and self._failure is None and not self._transport.is_closing()
 
-    @property
-    def status(self) -> int:
-        """Of the answer."""
-        return self._reader.status
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """Of the answer: lower-case names, and only those that may go down."""
-        return self._reader.headers
-
-    @property
-    def length(self) -> int | None:
-        """What the answer says its body has in bytes; None if it does not say."""
-        return self._reader.length
-
     async def exchange(self, head: bytes, body: bytes, timeouts: Timeouts, sent_at: float) -> None:
         """Write a request, return when its answer's head is here. Raises BackendFailed.
 
@@ -71,9 +54,9 @@ class Wire(asyncio.Protocol):
         self._idle_s = timeouts.idle_ms / 1_000
         self._ends_at = sent_at + timeouts.total_ms / 1_000
         self._held_bytes = 0
-        reader = self._reader
+        reader = self.reader
         reader.begin()
-        transport.writelines((head, body))
+        transport.write(head + body)
         while not reader.headed and self._failure is None:
             await self._arrival(sent_at + self._head_wait_s)
         if self._failure is not None:
@@ -94,8 +77,7 @@ class Wire(asyncio.Protocol):
 
     def release(self) -> None:
         """The exchange is over: keep the connection if its answer came whole and nothing is in doubt, else cut it."""
-        transport = self._transport
-        if not self._reader.reusable or not self.usable or transport is None or transport.get_write_buffer_size():
+        if self._spent():
             self.abort()
             return
         self._watch.set(inf)
@@ -111,11 +93,10 @@ class Wire(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop: connected, and TLS agreed where there is any."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but ancestry
-        _watchful(transport.get_extra_info("socket"))
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
-        reader = self._reader
+        reader = self.reader
         if self._failure is not None:
             return
         if reader.complete:  # nobody asked for this
@@ -126,22 +107,22 @@ class Wire(asyncio.Protocol):
         except BadAnswer as bad:
             self._fail(BackendFailed(FailureKind.PROTOCOL, bad.message, sent=True, status=bad.status))
             return
-        if self._waiter is not None:
-            self._wake()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
         elif self._held_bytes > HELD_BYTES_MAX and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
 
     def eof_received(self) -> None:
         """Called by the loop: the peer closed its side, which ends an answer without a length. Ours is closed too."""
-        if not self._reader.end():
+        if not self.reader.end():
             self._fail(self._cut_short())
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the loop, once."""
         self._watch.stop()
-        if not self._reader.complete and self._failure is None:
+        if not self.reader.complete and self._failure is None:
             broke = BackendFailed(FailureKind.RESET, "the connection broke", sent=True)
             self._failure = self._cut_short() if exc is None else broke
         self._wake()
@@ -156,12 +137,23 @@ class Wire(asyncio.Protocol):
         finally:
             self._waiter = None
 
+    def _spent(self) -> bool:
+        """Whether anything speaks against another request; a reader that has not woken yet would take its bytes."""
+        transport = self._transport
+        return (
+            transport is None
+            or not self.reader.reusable
+            or not self.usable
+            or self._waiter is not None
+            or transport.get_write_buffer_size() > 0
+        )
+
     def _nothing_yet(self) -> bool:
-        reader = self._reader
+        reader = self.reader
         return not reader.pieces and not reader.complete and self._failure is None
 
     def _taken(self) -> bytes:
-        pieces = self._reader.pieces
+        pieces = self.reader.pieces
         if not pieces:
             if self._failure is not None:
                 raise self._failure
@@ -179,14 +171,13 @@ class Wire(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def _expire(self) -> None:
-        if self._reader.complete:
+        if self.reader.complete:
             return  # only we are slow
-        if not self._reader.headed:
+        if not self.reader.headed:
             message = f"no answer within {self._head_wait_s:g} s"
         elif self._loop.time() >= self._ends_at:
             message = "the answer took longer than its total limit"
@@ -200,18 +191,6 @@ class Wire(asyncio.Protocol):
         self._wake()
 
     def _cut_short(self) -> BackendFailed:
-        if self._reader.headed:
+        if self.reader.headed:
             return BackendFailed(FailureKind.PROTOCOL, "the answer was cut short", sent=True)
         return BackendFailed(FailureKind.RESET, "the connection was closed without an answer", sent=True)
-
-
-def _watchful(raw: socket.socket | None) -> None:
-    """No waiting for more bytes to send, and a peer that vanished is noticed."""
-    if raw is None:
-        return
-    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_KEEPIDLE"):
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_PROBE_SECONDS)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_PROBE_SECONDS)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)

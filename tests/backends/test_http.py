@@ -4,53 +4,14 @@ import asyncio
 import gzip
 import socket
 import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
-from gateway.backends.answers import HttpAnswer
-from gateway.backends.http import HttpUpstream, HttpUpstreams
+from gateway.backends.http import HttpUpstreams
 from gateway.domain.catalog import Backend, Timeouts
 from gateway.domain.faults import BackendFailed, FailureKind
+from tests.backends.asking import OK, PROMPT, SHORT, an_upstream, failure, sent, whole
 from tests.backends.raw_server import a_raw_server, says
-
-PROMPT = b'{"prompt":"secret prompt"}'
-OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
-SHORT = Timeouts(connect_ms=500, first_byte_ms=150, idle_ms=150, total_ms=5_000)
-PATIENT = Timeouts(connect_ms=500, first_byte_ms=5_000, idle_ms=5_000, total_ms=5_000)
-
-
-@asynccontextmanager
-async def an_upstream(url: str, **fields: Any) -> AsyncIterator[HttpUpstream]:
-    upstreams = HttpUpstreams()
-    upstreams.apply({"gpu-a": Backend("gpu-a", url, api_key="upstream-key", **fields)})
-    try:
-        yield upstreams.get("gpu-a")
-    finally:
-        await upstreams.close()
-
-
-async def sent(upstream: HttpUpstream, timeouts: Timeouts = PATIENT, stream: bool = False) -> HttpAnswer:
-    return await upstream.send(
-        "/chat/completions", PROMPT, stream=stream, timeouts=timeouts, traceparent="00-a-b-01", request_id="r-1"
-    )
-
-
-async def whole(upstream: HttpUpstream, timeouts: Timeouts = PATIENT, limit: int = 1 << 20) -> bytes:
-    answer = await sent(upstream, timeouts)
-    try:
-        return await answer.body(limit)
-    finally:
-        answer.close()
-
-
-async def failure(upstream: HttpUpstream, timeouts: Timeouts = PATIENT, limit: int = 1 << 20) -> BackendFailed:
-    with pytest.raises(BackendFailed) as failed:
-        await whole(upstream, timeouts, limit)
-    assert upstream.in_flight == 0
-    return failed.value
 
 
 async def test_the_request_is_built_from_configuration_and_nothing_else():
@@ -116,9 +77,7 @@ async def test_a_connection_that_the_backend_closed_meanwhile_is_not_used_again(
 async def test_a_body_of_megabytes_arrives_whole():
     body = b"x" * (3 << 20)
     async with a_raw_server(says(OK + b"content-length: 2\r\n\r\n{}")) as raw, an_upstream(raw.url) as up:
-        answer = await up.send(
-            "/chat/completions", body, stream=False, timeouts=PATIENT, traceparent=None, request_id="r-1"
-        )
+        answer = await sent(up, body=body)
         await answer.body(10)
         answer.close()
 
@@ -399,6 +358,10 @@ async def test_a_reload_keeps_unchanged_backends_and_lets_the_others_finish():
         {"url": "http://user:pass@x/v1"},
         {"url": "http://x/v1?key=1"},
         {"url": "https://x/v1", "ca_file": "/nowhere/ca.pem"},
+        {"url": "http://x/v1", "headers": (("connection", "close"),)},
+        {"url": "http://x/v1", "headers": (("x-a", "b\r\nc: d"),)},
+        {"url": "http://x/v1", "headers": (("x a", "b"),)},
+        {"url": "http://x/v1", "api_key": "k\n"},
     ],
 )
 async def test_a_destination_that_can_not_be_used_is_refused_at_load(fields):
