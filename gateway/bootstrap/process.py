@@ -12,7 +12,6 @@ import random
 import re
 import sys
 from collections.abc import Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
 
 from gateway import __version__
@@ -20,7 +19,6 @@ from gateway.backends.http import HttpUpstreams
 from gateway.bootstrap.assemble import Assembly, read_assembly
 from gateway.bootstrap.clock import SystemClock
 from gateway.bootstrap.core import Core, build_core
-from gateway.bootstrap.counting import Counting
 from gateway.bootstrap.desk import Desk
 from gateway.bootstrap.ending import end_tasks, in_time
 from gateway.bootstrap.office import Office
@@ -68,7 +66,6 @@ class Process:
     ledger: RedisLedger
     identities: RedisIdentities
     counter: Counter
-    vocabularies: Future[None]
     upstreams: HttpUpstreams
     recorder: JsonlRecorder
     rules: Rules
@@ -82,12 +79,11 @@ class Process:
     async def start(
         self, *, port: int, admin_port: int, admin_host: str | None = None, reuse_port: bool = False
     ) -> Mapping[str, int]:
-        """Connect, wait for vocabularies, open both ports; returns where. Raises JoulegateError, OSError."""
+        """Connect, open both ports; returns where. Raises JoulegateError, OSError."""
         self.upstreams.apply(self.rules.current().backends)
         self.recorder.start()
         await self.ledger.start()
         await self.identities.start()
-        await asyncio.wrap_future(self.vocabularies)
         for work in (self.standing.follow(), self.rules.follow_files(), watch_loop(self.metrics.loop_lagged)):
             self.tasks.append(asyncio.create_task(work))
         settings = self.file.settings
@@ -122,9 +118,8 @@ class Process:
         self.counter.close()
 
 
-def build(file: SettingsFile, assembly: Assembly, redis_url: str, counting: Counting, log: Log) -> Process:
+def build(file: SettingsFile, assembly: Assembly, redis_url: str, counter: Counter, log: Log) -> Process:
     """Wire every room. Needs a running event loop; opens nothing yet."""
-    counter = counting.counter
     settings, clock, gateway, draining = file.settings, SystemClock(), gateway_name(), asyncio.Event()
     store, key_pepper, upstreams = connect(redis_url), pepper(file), HttpUpstreams()
     router, books = Router(random.random), Books()
@@ -212,7 +207,6 @@ def build(file: SettingsFile, assembly: Assembly, redis_url: str, counting: Coun
         ledger=ledger,
         identities=identities,
         counter=counter,
-        vocabularies=counting.vocabularies,
         upstreams=upstreams,
         recorder=recorder,
         rules=rules,

@@ -15,15 +15,15 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvloop
 
 from gateway import __version__
-from gateway.bootstrap.assemble import Assembly, assemble
-from gateway.bootstrap.counting import Counting, begin_counting
+from gateway.bootstrap.assemble import assemble
+from gateway.bootstrap.counting import ready_counter
 from gateway.bootstrap.settings import SettingsFile, read_settings
 from gateway.ledger.embedded import EmbeddedValkey
 from gateway.telemetry.logs import Log, adopt_logging, make_log
@@ -45,19 +45,19 @@ def serve(config: Path, env: Mapping[str, str], *, workers: int | None = None) -
     if count > 1:
         from gateway.bootstrap.supervisor import supervise  # needs this module
 
-        with owned_redis(file) as url:
-            return uvloop.run(supervise(file, assembly, url, count, log))
-    counting = begin_counting(assembly.snapshot)
-    with owned_redis(file) as url:
-        return uvloop.run(_single(file, assembly, url, counting, log))
+        with owned_redis(file) as redis_url:
+            return uvloop.run(supervise(file, assembly, redis_url(), count, log))
+    with owned_redis(file) as redis_url:
+        from gateway.bootstrap.process import build  # with the vocabularies most of a start: while Valkey starts
+
+        counter = ready_counter(assembly.snapshot)
+        url = redis_url()
+        return uvloop.run(_single(file, lambda: build(file, assembly, url, counter, log)))
 
 
-async def _single(file: SettingsFile, assembly: Assembly, url: str, counting: Counting, log: Log) -> int:
-    from gateway.bootstrap.process import build  # half of all imports: now, while the vocabularies load
-
+async def _single(file: SettingsFile, build: Callable[[], Process]) -> int:
     settings = file.settings
-    process = build(file, assembly, url, counting, log)
-    return await run(process, port=settings.listen.port, admin_port=settings.admin.port)
+    return await run(build(), port=settings.listen.port, admin_port=settings.admin.port)
 
 
 async def run(
@@ -136,12 +136,19 @@ def open_files_limit() -> None:
 
 
 @contextlib.contextmanager
-def owned_redis(file: SettingsFile) -> Iterator[str]:
-    """The Redis of the settings, or an embedded one that is ours: a second gateway on its directory is refused."""
+def owned_redis(file: SettingsFile) -> Iterator[Callable[[], str]]:
+    """The Redis of the settings, or an embedded one that is ours: a second gateway on its directory is refused.
+
+    Yields what waits until it answers, and says where.
+    """
     given = file.settings.redis.url
     if given is not None:
-        yield given.get_secret_value()
+        yield given.get_secret_value
         return
     file.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with EmbeddedValkey(file.data_dir) as valkey:
-        yield valkey.url
+    valkey = EmbeddedValkey(file.data_dir)
+    valkey.launch()
+    try:
+        yield valkey.answering
+    finally:
+        valkey.stop()

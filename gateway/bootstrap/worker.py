@@ -14,7 +14,8 @@ from pathlib import Path
 import uvloop
 
 from gateway.bootstrap.assemble import assemble
-from gateway.bootstrap.counting import begin_counting
+from gateway.bootstrap.counting import ready_counter
+from gateway.bootstrap.process import build
 from gateway.bootstrap.serve import open_files_limit, run
 from gateway.bootstrap.settings import SettingsFile, read_settings
 from gateway.domain.faults import JoulegateError
@@ -41,10 +42,7 @@ async def _serve(file: SettingsFile, port: int) -> int:
     adopt_logging(log)
     open_files_limit()
     assembly = assemble(file)
-    counting = begin_counting(assembly.snapshot)
-    from gateway.bootstrap.process import build  # half of all imports: now, while the vocabularies load
-
-    process = build(file, assembly, _redis_url(file), counting, log)
+    process = build(file, assembly, _redis_url(file), ready_counter(assembly.snapshot), log)
     return await run(process, port=port, admin_host=LOOPBACK, admin_port=0, reuse_port=True)
 
 

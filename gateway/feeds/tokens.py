@@ -88,10 +88,6 @@ class Counter:
         for encoding in encodings:
             self._load(base_of(encoding))
 
-    def warming(self, encodings: Iterable[str]) -> Future[None]:
-        """`warm`, begun in a thread; it takes no interpreter lock, so that others can start meanwhile."""
-        return self._pool.submit(self.warm, tuple(encodings))
-
     def close(self) -> None:
         """Stop the threads once what they count is counted; waiting jobs are cancelled, and later ones estimated."""
         self._closed = True

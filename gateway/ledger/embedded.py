@@ -98,7 +98,21 @@ class EmbeddedValkey:
         return None
 
     def start(self) -> None:
-        """Start and wait until it answers. Raises EmbeddedFailed.
+        """Launch it and wait until it answers. Raises EmbeddedFailed."""
+        self.launch()
+        self.answering()
+
+    def answering(self) -> str:
+        """Wait until it answers; its URL. Raises EmbeddedFailed."""
+        try:
+            self._await_answer()
+        except BaseException:
+            self.stop()
+            raise
+        return self.url
+
+    def launch(self) -> None:
+        """Begin to start, for one who has something to do before it answers. Raises EmbeddedFailed.
 
         Call it from the main thread: the kernel ends the server when the thread that started it ends.
         """
@@ -111,7 +125,6 @@ class EmbeddedValkey:
             self._socket = self._socket_path()
             self._note_owner()
             self._process = self._launch(binary, self._socket)
-            self._await_answer()
         except BaseException:
             self.stop()
             raise

