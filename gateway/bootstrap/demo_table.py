@@ -128,6 +128,9 @@ def median(buckets: Mapping[float, float]) -> float | None:
     return None
 
 
+WHICH_AMOUNT = "dollars are rated, as in headers and budgets; joules and grams attributed: own tokens plus a share of the power floor"
+
+
 def table(figures: Figures) -> RenderableType:
     """Two tables: backends with a total, and budgets; and the savings in words."""
     backends = _empty(("backend", "requests", "dollars", "joules", "g CO2e", "J/token", "in SLA", "TTFT p50"))
@@ -136,7 +139,7 @@ def table(figures: Figures) -> RenderableType:
     budgets = _empty(("budget", "spent", "held", "limit", "used"))
     for cells in budget_rows(figures):
         budgets.add_row(*cells)
-    return Group(backends, budgets, closing_line(figures))
+    return Group(backends, budgets, closing_line(figures), WHICH_AMOUNT)
 
 
 def _empty(headings: Sequence[str]) -> Table:
