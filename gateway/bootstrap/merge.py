@@ -33,6 +33,7 @@ GAUGE_RULES: Mapping[str, Rule] = {
     "joulegate_active_streams": sum,
     "joulegate_config_last_reload_success": min,
     "joulegate_build_info": max,
+    "joulegate_ledger_unsettled": sum,
     "joulegate_records_waiting": sum,
     "joulegate_records_waiting_max": sum,
     "process_resident_memory_bytes": sum,

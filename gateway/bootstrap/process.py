@@ -142,6 +142,8 @@ def build(file: SettingsFile, assembly: Assembly, redis_url: str, counter: Count
             sites=power.sites,
             budgets=lambda: standing.newest(),
             holds_expired=lambda: ledger.holds_expired,
+            unsettled=lambda: ledger.unsettled(),
+            unsettled_dropped=lambda: ledger.unsettled_dropped,
             recorder=recorder.view,
         ),
     )

@@ -160,6 +160,11 @@ IDLE_ENERGY = Counter(
     ("backend",),
     MJ_PER_JOULE,
 )
+UNSETTLED = Gauge("joulegate_ledger_unsettled", "Ends of holds that wait for Redis to come back and book them.")
+UNSETTLED_DROPPED = Counter(
+    "joulegate_ledger_unsettled_dropped_total",
+    "Ends of holds given up because too many waited; their leases charge the watermark.",
+)
 HOLDS_EXPIRED = Counter(
     "joulegate_holds_expired_total", "Budget holds that ended by their lease and were charged their watermark."
 )

@@ -21,6 +21,8 @@ def state_families(views: Views) -> Iterator[Metric]:
     yield rows.SITE_POWER.family(((view.name,), view.power_mw) for view in sites if view.power_mw is not None)
     yield rows.SITE_CAP.family(((view.name,), view.power_cap_mw) for view in sites if view.power_cap_mw is not None)
     yield rows.HOLDS_EXPIRED.family([((), views.holds_expired())])
+    yield rows.UNSETTLED.family([((), views.unsettled())])
+    yield rows.UNSETTLED_DROPPED.family([((), views.unsettled_dropped())])
     yield rows.RECORDS_WRITTEN.family([((), recorder.written)])
     yield rows.RECORDS_LOST.family([((), recorder.lost)])
     yield rows.RECORDS_WAITING.family([((), recorder.waiting)])

@@ -54,6 +54,7 @@ class Views:
     """Where the figures come from that metrics do not count themselves.
 
     budgets: statuses of the newest refresh. overshoot_usd_nanos: by budget. holds_expired: since this process began.
+    unsettled: ends of holds that Redis has not taken yet; dropped: those that were given up.
     """
 
     backends: Callable[[], Iterable[BackendView]] = tuple
@@ -61,4 +62,6 @@ class Views:
     budgets: Callable[[], Iterable[BudgetStatus]] = tuple
     overshoot_usd_nanos: Callable[[], Mapping[str, int]] = dict
     holds_expired: Callable[[], int] = int
+    unsettled: Callable[[], int] = int
+    unsettled_dropped: Callable[[], int] = int
     recorder: Callable[[], RecorderView] = RecorderView

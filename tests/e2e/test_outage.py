@@ -218,6 +218,8 @@ def test_while_redis_is_away_nothing_is_sent_and_what_runs_ends_and_is_settled_l
         model.go.set()
         whole = [stream.rest() for stream in streams]
         assert eventually(lambda: len(house.records()) == known + 7)
+        # three to be settled, and three to be given back in case they were held after all
+        assert eventually(lambda: house.metric("joulegate_ledger_unsettled") == 6)
 
     assert [answer.status for answer in refused] == [503] * 3
     assert {answer.error["code"] for answer in refused} == {"ledger_unavailable"}
@@ -232,6 +234,7 @@ def test_while_redis_is_away_nothing_is_sent_and_what_runs_ends_and_is_settled_l
     waited_ms = [record["duration_ms"] for record in new if record["outcome"] == "unavailable"]
     assert max(waited_ms) < 10 * DEADLINE_S * 1_000  # however busy this machine is
     assert eventually(lambda: readiness(house) == 200 and standing(house)[1] == 0)
+    assert eventually(lambda: house.metric("joulegate_ledger_unsettled") == 0)
     assert standing(house) == (spent_before + rated(new), 0, requests_before + 3)
     assert ask(house.port, far_key).status == 200
     assert eventually(lambda: len(house.records()) == known + 8)

@@ -29,6 +29,8 @@ PROMISED: dict[str, set[str]] = {
     "joulegate_site_power_cap_watts": {"site"},
     "joulegate_active_streams": set(),
     "joulegate_holds_expired_total": set(),
+    "joulegate_ledger_unsettled": set(),
+    "joulegate_ledger_unsettled_dropped_total": set(),
     "joulegate_budget_overshoot_bound_usd": {"budget"},
     "joulegate_ledger_seconds_count": {"step"},
     "joulegate_event_loop_lag_seconds_count": set(),

@@ -36,7 +36,8 @@ def test_a_site_without_a_cap_shows_none() -> None:
 
 def test_the_recorder_and_the_ledger_tell_what_was_lost() -> None:
     recorder = RecorderView(written=10, lost=1, waiting=3, waiting_max=4_096, files_expired=2, write_errors=5)
-    registry = told(Views(recorder=lambda: recorder, holds_expired=lambda: 4)).registry
+    views = Views(recorder=lambda: recorder, holds_expired=lambda: 4, unsettled=lambda: 6, unsettled_dropped=lambda: 7)
+    registry = told(views).registry
 
     assert registry.get_sample_value("joulegate_records_written_total") == 10
     assert registry.get_sample_value("joulegate_records_lost_total") == 1
@@ -45,3 +46,5 @@ def test_the_recorder_and_the_ledger_tell_what_was_lost() -> None:
     assert registry.get_sample_value("joulegate_record_files_expired_total") == 2
     assert registry.get_sample_value("joulegate_record_write_errors_total") == 5
     assert registry.get_sample_value("joulegate_holds_expired_total") == 4
+    assert registry.get_sample_value("joulegate_ledger_unsettled") == 6
+    assert registry.get_sample_value("joulegate_ledger_unsettled_dropped_total") == 7
