@@ -2,7 +2,7 @@
 
 A text is known by its hash and its length, and is not kept: no prompt stays in memory, and an entry takes as much for a
 page as for a word. The hash is Python's own (SipHash, 64 bit, keyed at random for each process): 0.3 us for 800
-characters, where a BLAKE2b digest takes 1.9 and counting 2 to 7. With 65 536 texts remembered, one new text in 10^14
+characters, where a BLAKE2b digest takes 1.9 and counting 2 to 7. With 16 384 texts remembered, one new text in 10^15
 meets the hash of another, and is still told apart unless it is as long; see docs/decisions/0031-token-counter.md.
 """
 

@@ -67,7 +67,7 @@ class Counter:
         *,
         threads: int = 2,
         queue_max: int = 64,
-        remembered_texts: int = 65_536,
+        remembered_texts: int = 16_384,  # 2.3 MiB
     ):
         self._tokenizer = tokenizer or fast_tokenizer() or reference_tokenizer()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="tokens")
