@@ -128,11 +128,7 @@ def median(buckets: Mapping[float, float]) -> float | None:
     return None
 
 
-WHICH_AMOUNT = (
-    "dollars are rated, as in headers and budgets;
-"
-    "joules and grams are attributed: own tokens plus a share of the power floor"
-)
+WHICH_AMOUNT = "dollars: rated, as in headers and budgets; joules, grams: attributed, with a share of the power floor"
 
 
 def table(figures: Figures) -> RenderableType:
