@@ -37,6 +37,7 @@ from gateway.ledger.ids import new_id
 from gateway.ledger.redis import RedisLedger
 from gateway.ledger.statuses import Statuses
 from gateway.pipeline.books import Books
+from gateway.pipeline.overshoot import overshoot_bounds
 from gateway.policy.router import Router
 from gateway.server.admin import AdminServer
 from gateway.server.data import DataServer
@@ -141,6 +142,7 @@ def build(file: SettingsFile, assembly: Assembly, redis_url: str, counter: Count
             backends=lambda: [backend_view(name, router, readiness, power) for name in rules.current().backends],
             sites=power.sites,
             budgets=lambda: standing.newest(),
+            overshoot_usd_nanos=lambda: overshoot_bounds(rules.current()),
             holds_expired=lambda: ledger.holds_expired,
             unsettled=lambda: ledger.unsettled(),
             unsettled_dropped=lambda: ledger.unsettled_dropped,
@@ -165,6 +167,8 @@ def build(file: SettingsFile, assembly: Assembly, redis_url: str, counter: Count
     readiness = Readiness(router=router, snapshot=rules.current, recorder=recorder, ask_store=identities.refresh)
     rules.follow(lambda fresh: upstreams.apply(fresh.snapshot.backends))
     rules.follow(lambda fresh: metrics.apply(fresh.snapshot))
+    rules.follow(lambda fresh: books.open(fresh.snapshot.members(), clock.monotonic()))
+    books.open(assembly.snapshot.members(), clock.monotonic())
     rules.hear(metrics.reloaded)
 
     def request_id() -> str:

@@ -133,3 +133,7 @@ class Snapshot:
     attempts: int = 3
     tenancy_root: str = "org"
     limits: Limits = Limits()
+
+    def members(self) -> tuple[Member, ...]:
+        """Every member of every served model, in the order of declaration."""
+        return tuple(member for served in self.models.values() for member in served.members)
