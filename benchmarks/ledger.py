@@ -5,10 +5,11 @@
     python -m benchmarks.ledger --binary redis-server
     python -m benchmarks.ledger --compare           the channel beside redis-py, one small script, interleaved
 
-Each request has what the product gives it: tallies of key, team and org, a monthly budget, a rate limit and a
-concurrency limit of its key, and a session; two candidates. CPU is user plus system time of this process, so the
-server's share is not in it; that is the server's own user plus system time (INFO cpu), also per request. script_us is
-INFO commandstats, wall time per script: on a busy machine it counts the waiting too.
+Each request has what the product gives it: tallies of key, team and org, two budgets that enforce and one that
+observes, limits on requests, tokens and concurrency of its key, a session and a summary; two candidates. CPU is user
+plus system time of this process, so the server's share is not in it; that is the server's own user plus system time
+(INFO cpu), also per request. script_us is INFO commandstats, wall time per script: on a busy machine it counts the
+waiting too. aof_bytes is what the append-only file grew by.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ import uvloop
 from redis.asyncio import Redis
 
 from gateway.domain.amounts import Amounts, Unit
-from gateway.domain.budgets import Ask, Budget, Candidate, Hold, WindowKind
+from gateway.domain.budgets import Ask, Budget, Candidate, Hold, Mode, WindowKind
 from gateway.domain.tenancy import Identity
 from gateway.ledger.channel import ScriptChannel
 from gateway.ledger.embedded import EmbeddedValkey
@@ -43,6 +44,8 @@ from gateway.policy.claims import Claims
 KEYS = 20
 BUDGETS = (
     Budget("month", {"team": "support"}, {Unit.USD_NANOS: 10**15}, WindowKind.MONTH, "Australia/Sydney"),
+    Budget("day", {"org": "default"}, {Unit.USD_NANOS: 10**15}, WindowKind.DAY, "Australia/Sydney"),
+    Budget("energy", {"team": "support"}, {Unit.ENERGY_MJ: 10**12}, WindowKind.MONTH, "Australia/Sydney", Mode.OBSERVE),
     Budget(
         "rate",
         {"key": "*"},
@@ -63,6 +66,7 @@ class Figures:
     client_cpu_us: float
     server_cpu_us: float
     script_us: float  # wall time in the server, per script
+    aof_bytes: int
 
 
 async def round_of(url: str, loop: str, requests: int, at_once: int, *, plain: bool) -> Figures:
@@ -71,9 +75,10 @@ async def round_of(url: str, loop: str, requests: int, at_once: int, *, plain: b
     claims = Claims(() if plain else BUDGETS)
     await drive(ledger, claims, requests // 5, at_once, plain=plain)
     await ledger.channel.command("CONFIG", "RESETSTAT")
-    served, cpu, began = await server_cpu_s(ledger), cpu_s(), time.perf_counter()
+    grown, served, cpu, began = await aof_bytes(ledger), await server_cpu_s(ledger), cpu_s(), time.perf_counter()
     await drive(ledger, claims, requests, at_once, plain=plain)
     cpu, took, served = cpu_s() - cpu, time.perf_counter() - began, await server_cpu_s(ledger) - served
+    grown = await aof_bytes(ledger) - grown
     stats = cast(bytes, await ledger.channel.command("INFO", "commandstats")).decode()
     await ledger.close()
     return Figures(
@@ -83,6 +88,7 @@ async def round_of(url: str, loop: str, requests: int, at_once: int, *, plain: b
         client_cpu_us=round(cpu / requests * 1e6, 1),
         server_cpu_us=round(served / requests * 1e6, 1),
         script_us=evalsha_us(stats),
+        aof_bytes=round(grown / requests),
     )
 
 
@@ -147,9 +153,17 @@ def cpu_s() -> float:
 
 
 async def server_cpu_s(ledger: RedisLedger) -> float:
-    info = cast(bytes, await ledger.channel.command("INFO", "cpu")).decode()
-    values = dict(line.split(":") for line in info.splitlines() if ":" in line)
+    values = await info(ledger, "cpu")
     return float(values["used_cpu_user"]) + float(values["used_cpu_sys"])
+
+
+async def aof_bytes(ledger: RedisLedger) -> int:
+    return int((await info(ledger, "persistence"))["aof_current_size"])
+
+
+async def info(ledger: RedisLedger, section: str) -> dict[str, str]:
+    text = cast(bytes, await ledger.channel.command("INFO", section)).decode()
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
 
 
 def evalsha_us(stats: str) -> float:

@@ -57,7 +57,7 @@ class Budget:
     since_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Counter:
     """One Redis counter a request is charged to. `limits` holds only what is enforced, empty: just counted.
 

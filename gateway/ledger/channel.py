@@ -55,7 +55,9 @@ class ScriptChannel:
         """Run a script and return its answer. Raises LedgerUnavailable: away, too slow, or the server refuses."""
         command = packed("EVALSHA", script.sha, len(keys), *keys, *args)
         reply = await self._ask(command)
-        if isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT"):  # a restart, or SCRIPT FLUSH
+        if not isinstance(reply, ReplyError):
+            return reply
+        if str(reply).startswith("NOSCRIPT"):  # a restart, or SCRIPT FLUSH
             reply = await self._ask(command, first=packed("SCRIPT", "LOAD", script.text))
         return self._checked(reply)
 

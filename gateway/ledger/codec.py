@@ -2,29 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from struct import Struct
+from types import MappingProxyType
 from typing import Final, cast
 
 from gateway.domain.amounts import Amounts, Unit
-from gateway.domain.budgets import Ask, Balance, Candidate, Counter, Denial, Hold, Stale, WindowSpan
+from gateway.domain.budgets import Ask, Balance, Counter, Denial, Hold, Stale, WindowSpan
+from gateway.domain.value import value
 from gateway.ledger.ids import time_of
 from gateway.policy.windows import renewed
 
 UNITS: Final = tuple(Unit)  # their order is the scripts' order
 SPENDABLE: Final = tuple(unit for unit in Unit if unit is not Unit.CONCURRENT)
 PLACES: Final = {unit: str(place) for place, unit in enumerate(UNITS, 1)}  # as the scripts count them
+NOUGHT: Final[Mapping[Unit, int]] = MappingProxyType(dict.fromkeys(UNITS, 0))
+SPENT_ONLY: Final = Struct(">5q")  # a counter as Redis keeps it; see scripts/prelude.lua
+SPENT_AND_HELD: Final = Struct(">11q")
 # A counter stays readable after its window's end for 35 times the window, within these bounds: days and months for
 # 35 days; a counter per key and minute, kept as long, would fill the memory.
 GRACE_WINDOWS: Final = 35
 GRACE_MIN_MS: Final = 3_600_000
 GRACE_MAX_MS: Final = 35 * 86_400_000
 AMOUNT_MAX: Final = 2**53 - 1  # Lua compares in doubles, exact up to here
-CODES_MAX: Final = 50_000
-WINDOW: Final = "WINDOW"
+REMEMBERED: Final = 20_000
+FOR_EVER: Final = 2**63
 
 Argument = str | bytes | int
-Code = tuple[str, str, str, str, str]  # plan line, start, end, limits, report
+
+
+@value
+class Line:
+    """One counter as reserve takes it. check, rule: empty where nothing is limited or reported."""
+
+    plan: str
+    check: str = ""
+    rule: str = ""
+
+
+@value
+class Book:
+    """Counters written for a script. checked: those with a check, in its order; start, end: all are current between."""
+
+    counters: tuple[Counter, ...]
+    plan: str
+    checks: str
+    rules: str
+    checked: tuple[Counter, ...]
+    start_ms: int
+    end_ms: int
 
 
 def prefix_of(root: str) -> str:
@@ -39,15 +66,15 @@ def member_of(request_id: str, attempt: int) -> str:
 
 def amounts_text(amounts: Amounts) -> str:
     """'usd energy carbon tokens requests', an unknown one empty. Raises ValueError below zero or above 2^53 - 1."""
-    usd, energy, carbon, tokens, requests = (
-        amounts.usd_nanos,
-        amounts.energy_mj,
-        amounts.carbon_ug,
-        amounts.tokens,
-        amounts.requests,
-    )
-    known = (usd, energy or 0, carbon or 0, tokens, requests)
-    if min(known) < 0 or max(known) > AMOUNT_MAX:
+    usd, energy, carbon = amounts.usd_nanos, amounts.energy_mj, amounts.carbon_ug
+    tokens, requests = amounts.tokens, amounts.requests
+    if not (
+        0 <= usd <= AMOUNT_MAX
+        and (energy is None or 0 <= energy <= AMOUNT_MAX)
+        and (carbon is None or 0 <= carbon <= AMOUNT_MAX)
+        and 0 <= tokens <= AMOUNT_MAX
+        and 0 <= requests <= AMOUNT_MAX
+    ):
         raise ValueError(f"an amount is below zero or above 2^53 - 1: {amounts}")
     return f"{usd} {'' if energy is None else energy} {'' if carbon is None else carbon} {tokens} {requests}"
 
@@ -57,31 +84,49 @@ def suffix_of(counter: Counter) -> str:
     return f"{counter.key}:{counter.window.id}"
 
 
-def code_of(counter: Counter) -> Code:
-    """A counter as reserve takes it."""
-    end_ms = counter.window.end_ms
-    held = "".join([PLACES[unit] for unit, _ in counter.limits]) or "-"
-    spent = "".join([PLACES[unit] for unit in spent_units(counter)]) or "-"
-    return (
-        f"{suffix_of(counter)} {_life(counter)} {held} {spent}\n",
-        str(counter.window.start_ms),
-        "" if end_ms is None else str(end_ms),
-        " ".join([f"{PLACES[unit]}:{limit}" for unit, limit in counter.limits]),
-        "1" if counter.report else "",
+def line_of(counter: Counter) -> Line:
+    """A counter as reserve takes it; `scripts/prelude.lua` and `scripts/reserve_hold.lua` explain the words."""
+    suffix, life = suffix_of(counter), _life(counter)
+    spent, held = _digits(spent_units(counter)), _digits([unit for unit, _ in counter.limits])
+    plan = f"{suffix} {spent} {held} {life}\n" if spent or held else ""
+    if not (plan and (counter.limits or counter.report)):
+        return Line(plan)
+    limits = "".join([f"{limit}," for _, limit in counter.limits])
+    return Line(plan, f"{suffix}  {held} {life}\n", f"{limits} {'1' if counter.report else ''}\n")
+
+
+def book_of(counters: tuple[Counter, ...]) -> Book:
+    """Counters as reserve takes them."""
+    lines = [line_of(counter) for counter in counters]
+    ends = [counter.window.end_ms for counter in counters if counter.window.end_ms is not None]
+    return Book(
+        counters,
+        "".join([line.plan for line in lines]),
+        "".join([line.check for line in lines]),
+        "".join([line.rule for line in lines]),
+        tuple(counter for counter, line in zip(counters, lines, strict=True) if line.check),
+        max([counter.window.start_ms for counter in counters], default=0),
+        min(ends, default=FOR_EVER),
     )
+
+
+def _digits(units: Iterable[Unit]) -> str:
+    return "".join([PLACES[unit] for unit in units])
 
 
 def spent_units(counter: Counter) -> tuple[Unit, ...]:
     """What is added up on a counter: all of a request, but on a rate limit only what is limited. Concurrency never."""
+    if counter.kind != "rate":
+        return SPENDABLE
     limited = {unit for unit, _ in counter.limits}
-    return tuple(unit for unit in UNITS if unit is not Unit.CONCURRENT and (counter.kind != "rate" or unit in limited))
+    return tuple(unit for unit in SPENDABLE if unit in limited)
 
 
 def _life(counter: Counter) -> str:
     if counter.ttl_ms is not None:
         return f"+{counter.ttl_ms}"
     gone_ms = life_ms(counter)
-    return "-" if gone_ms is None else f"@{gone_ms}"
+    return "" if gone_ms is None else f"@{gone_ms}"
 
 
 def life_ms(counter: Counter) -> int | None:
@@ -93,35 +138,37 @@ def life_ms(counter: Counter) -> int | None:
     return window.end_ms + min(max(grace_ms, GRACE_MIN_MS), GRACE_MAX_MS)
 
 
-class Codes:
-    """Counters already written for a script. Claims hands out the same counter objects until their window ends."""
+class Library:
+    """Books already written. Claims hands out the same counters until a window ends, a session's in addition."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[Counter, Code]] = {}  # by id(); holding the counter keeps its id its own
+        self._known: dict[int, Book] = {}  # by id() of the first counter; equal to all of them, or it is not used
 
-    def of(self, counter: Counter) -> Code:
-        """As `code_of`."""
-        known = self._known.get(id(counter))
-        if known is not None:
-            return known[1]
-        code = code_of(counter)
-        if counter.ttl_ms is None:  # a session's counter is made anew for each request
-            if len(self._known) >= CODES_MAX:
+    def of(self, counters: tuple[Counter, ...]) -> Book:
+        """As `book_of`."""
+        if not counters or counters[-1].ttl_ms is None:
+            return self._steady(counters)
+        steady, session = self._steady(counters[:-1]), counters[-1]
+        line = line_of(session)
+        return Book(
+            counters,
+            steady.plan + line.plan,
+            steady.checks + line.check,
+            steady.rules + line.rule,
+            (*steady.checked, session) if line.check else steady.checked,
+            steady.start_ms,
+            steady.end_ms,
+        )
+
+    def _steady(self, counters: tuple[Counter, ...]) -> Book:
+        if not counters:
+            return book_of(counters)
+        known = self._known.get(id(counters[0]))
+        if known is None or known.counters != counters:  # as fast as a look, for the same objects
+            if len(self._known) >= REMEMBERED:
                 self._known.clear()
-            self._known[id(counter)] = (counter, code)
-        return code
-
-    def plan(self, counters: Sequence[Counter]) -> str:
-        """The plan of these counters."""
-        return "".join([self.of(counter)[0] for counter in counters])
-
-
-def union_of(candidates: Sequence[Candidate]) -> tuple[Counter, ...]:
-    """Every counter of any candidate, once. Mostly all candidates share one tuple."""
-    first = candidates[0].counters
-    if all(candidate.counters is first for candidate in candidates):
-        return first
-    return tuple({suffix_of(counter): counter for each in candidates for counter in each.counters}.values())
+            known = self._known[id(counters[0])] = book_of(counters)
+        return known
 
 
 def in_current_windows(ask: Ask, now_ms: int) -> Ask:
@@ -148,62 +195,71 @@ def _holds(window: WindowSpan, now_ms: int) -> bool:
     return window.start_ms <= now_ms and (window.end_ms is None or now_ms < window.end_ms)
 
 
-def reserve_arguments(ask: Ask, counters: Sequence[Counter], codes: Codes) -> list[Argument]:
-    """ARGV of reserve.lua. Raises ValueError for an id without time."""
+def reserve_arguments(prefix: str, member: str, ask: Ask, books: Sequence[Book]) -> list[Argument]:
+    """ARGV of reserve_hold.lua. books: of each candidate. Raises ValueError for an id without time."""
+    time_of(ask.request_id)
+    first = books[0]
+    different = [first] if all(book is first for book in books) else list({id(book): book for book in books}.values())
+    end_ms = min([book.end_ms for book in different])
     args: list[Argument] = [
-        prefix_of(ask.root),
-        member_of(ask.request_id, ask.attempt),
-        time_of(ask.request_id),
+        prefix,
+        member,
         ask.lease_ms,
         amounts_text(ask.watermark),
-        len(counters),
+        max([book.start_ms for book in different]),
+        "" if end_ms == FOR_EVER else end_ms,
+        len(different),
     ]
-    for counter in counters:
-        args += codes.of(counter)
-    for candidate in ask.candidates:
-        args.append(amounts_text(candidate.amounts))
-        args.append("" if candidate.counters is counters else _positions(candidate, counters))
+    for book in different:
+        args += (book.plan, book.checks, book.rules)
+    for candidate, book in zip(ask.candidates, books, strict=True):
+        args += (amounts_text(candidate.amounts), 1 if book is first else 1 + _place(book, different))
     return args
 
 
-def verdict_of(reply: object, ask: Ask, counters: Sequence[Counter]) -> tuple[Hold | Denial | Stale | None, int]:
-    """What reserve.lua answered, and how many due holds it ended. None: a window is not the current one."""
-    word, *rest = cast(list[bytes | int | list[bytes | None]], reply)
+def verdict_of(reply: object, ask: Ask, books: Sequence[Book]) -> tuple[Hold | Denial | Stale | None, int]:
+    """What reserve_hold.lua answered, and how many due holds it ended. None: a window is not the current one."""
+    answer = cast(list[bytes | int], reply)
+    word = answer[0]
     if word == b"OK":
-        index, reaped, *reported = rest
-        return _hold(ask, counters, cast(int, index) - 1, reported), cast(int, reaped)
+        index = cast(int, answer[1]) - 1
+        checked = books[index].checked
+        balances = tuple(
+            [
+                Balance(checked[int(line) - 1], *standing_of(cast(bytes, value)))
+                for line, value in zip(answer[3::2], answer[4::2], strict=True)
+            ]
+        )
+        hold = Hold(ask.root, ask.request_id, ask.attempt, index, ask.candidates[index], ask.key_id, balances)
+        return hold, cast(int, answer[2])
     if word == b"NO":
-        return _denial(rest, counters), int(cast(int, rest[6])) if len(rest) > 6 else 0
+        return _denial(answer[1:], books[0]), int(cast(int, answer[7])) if len(answer) > 7 else 0
     if word == b"STALE":
-        return Stale(cast(bytes, rest[0]).decode()), 0
+        return Stale(cast(bytes, answer[1]).decode()), 0
     return None, 0
 
 
-def _hold(ask: Ask, counters: Sequence[Counter], index: int, reported: list[bytes | int | list[bytes | None]]) -> Hold:
-    balances = tuple(
-        _balance(counters[cast(int, position) - 1], cast(list[bytes | None], figures))
-        for position, figures in zip(reported[::2], reported[1::2], strict=True)
-    )
-    return Hold(ask.root, ask.request_id, ask.attempt, index, ask.candidates[index], ask.key_id, balances)
+def standing_of(value: bytes | None) -> tuple[Mapping[Unit, int], Mapping[Unit, int]]:
+    """What a counter's value says is spent and held, by unit; None: there is none yet."""
+    if not value:
+        return NOUGHT, NOUGHT
+    if len(value) == SPENT_ONLY.size:
+        return dict(zip(UNITS, (*SPENT_ONLY.unpack(value), 0), strict=True)), NOUGHT
+    figures = SPENT_AND_HELD.unpack(value)
+    return dict(zip(UNITS, (*figures[:5], 0), strict=True)), dict(zip(UNITS, figures[5:], strict=True))
 
 
-def _balance(counter: Counter, figures: list[bytes | None]) -> Balance:
-    known = [int(figure or 0) for figure in figures]
-    return Balance(counter, dict(zip(UNITS, known[::2], strict=True)), dict(zip(UNITS, known[1::2], strict=True)))
-
-
-def _denial(rest: list[bytes | int | list[bytes | None]], counters: Sequence[Counter]) -> Denial:
-    position, unit, limit, spent, held, asked = cast(list[bytes | int], rest[:6])
+def _denial(rest: Sequence[bytes | int], book: Book) -> Denial:
+    line, unit, limit, spent, held, asked = rest[:6]
     return Denial(
-        counter=counters[int(position) - 1],
+        counter=book.checked[int(line) - 1],
         unit=UNITS[int(unit) - 1],
         limit=int(limit),
         spent=int(spent),
         held=int(held),
-        asked=int(asked) if asked != b"" else None,
+        asked=None if asked == b"" else int(asked),
     )
 
 
-def _positions(candidate: Candidate, counters: Sequence[Counter]) -> str:
-    place = {suffix_of(counter): number for number, counter in enumerate(counters, 1)}
-    return " ".join(str(place[suffix_of(counter)]) for counter in candidate.counters)
+def _place(book: Book, books: Sequence[Book]) -> int:
+    return next(number for number, known in enumerate(books) if known is book)

@@ -224,8 +224,13 @@ class MemoryLedger:
             self._gone_ms[place] = ends_ms
 
     def _with_balances(self, hold: Hold) -> Hold:
-        reported = tuple(self.standing(hold.root, each) for each in hold.candidate.counters if each.report)
+        reported = tuple(self.standing(hold.root, each) for each in hold.candidate.counters if _reported(each))
         return Hold(hold.root, hold.request_id, hold.attempt, hold.index, hold.candidate, hold.key_id, reported)
+
+
+def _reported(counter: Counter) -> bool:
+    """A limit that is only observed counts nothing that could be told."""
+    return counter.report and bool(spent_units(counter) or counter.limits)
 
 
 def _key(hold: Hold) -> RowKey:

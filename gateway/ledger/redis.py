@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final, cast
 
@@ -17,16 +17,15 @@ from gateway.domain.tenancy import ID_PATTERN
 from gateway.ledger.backlog import Backlog
 from gateway.ledger.channel import DEADLINE_S, ScriptChannel
 from gateway.ledger.codec import (
-    Codes,
+    Argument,
+    Library,
     amounts_text,
     in_current_windows,
     member_of,
     prefix_of,
     reserve_arguments,
-    union_of,
     verdict_of,
 )
-from gateway.ledger.ids import time_of
 from gateway.ledger.script import Script, load_script
 
 ROOTS_KEY: Final = "jg:roots"
@@ -64,14 +63,14 @@ class RedisLedger:
         monotonic: Callable[[], float] = time.monotonic,
     ):
         self._reserve, self._settle, self._release, self._expire = (
-            load_script(verb) for verb in ("reserve", "settle", "release", "expire")
+            load_script(verb) for verb in ("reserve_hold", "settle_hold", "release_hold", "expire_holds")
         )
         scripts = (self._reserve, self._settle, self._release, self._expire)
         self.channel = ScriptChannel(url, scripts, deadline_s=deadline_s)
         self._sweep_s = sweep_s
         self._observe = observe
         self._monotonic = monotonic
-        self._codes = Codes()
+        self._library = Library()
         self._backlog = Backlog()
         self._roots: set[str] = set()
         self._offset_ms: float | None = None
@@ -143,22 +142,26 @@ class RedisLedger:
         self, hold: Hold, spent: Amounts, basis: str, *, summary: bytes = b"", alias: str | None = None
     ) -> bool:
         """Book `spent`. When Redis is away (this raises) or we are cancelled, it is booked later in the background."""
-        prefix = prefix_of(hold.root)
-        member = member_of(hold.request_id, hold.attempt)
-        found_at = _summary_key(hold.key_id, hold.request_id)
-        other = (
-            _summary_key(hold.key_id, alias) if alias and alias != hold.request_id and ID_PATTERN.match(alias) else ""
-        )
-        args = (prefix, member, time_of(hold.request_id), amounts_text(spent), str(basis))
-        step = partial(self._book, prefix + "r:" + member, args, (summary, found_at, other), hold.candidate)
-        return bool(await self._ended(step))
+        request_id, key_id = hold.request_id, hold.key_id
+        prefix, member = prefix_of(hold.root), member_of(request_id, hold.attempt)
+        other = _summary_key(key_id, alias) if alias and alias != request_id and ID_PATTERN.match(alias) else ""
+        args = (prefix, member, amounts_text(spent), str(basis))
+        found = (summary, _summary_key(key_id, request_id), other)
+        try:
+            return await self._book(args, found, hold.candidate)
+        except (LedgerUnavailable, asyncio.CancelledError):
+            self._backlog.add(partial(self._book, args, found, hold.candidate))
+            raise
 
     async def release(self, hold: Hold, reason: str) -> None:
         """End a hold that cost nothing; tried again in the background like `settle`."""
-        prefix = prefix_of(hold.root)
-        member = member_of(hold.request_id, hold.attempt)
-        args = (prefix, member, time_of(hold.request_id), str(reason).replace(" ", "_"))
-        await self._ended(partial(self._give_back, prefix + "r:" + member, args))
+        prefix, member = prefix_of(hold.root), member_of(hold.request_id, hold.attempt)
+        args = (prefix, member, str(reason).replace(" ", "_"))
+        try:
+            await self._give_back(args)
+        except (LedgerUnavailable, asyncio.CancelledError):
+            self._backlog.add(partial(self._give_back, args))
+            raise
 
     async def find(self, root: str, key_id: str, request_id: str) -> bytes | None:
         """The summary of a request of that key, by its own id or its alias."""
@@ -180,35 +183,28 @@ class RedisLedger:
                 self.holds_expired += ended
 
     async def _try_reserve(self, ask: Ask) -> Hold | Denial | Stale | None:
-        counters = union_of(ask.candidates)
-        args = reserve_arguments(ask, counters, self._codes)
-        reply = await self._timed(self._reserve, _row(ask.root, ask.request_id, ask.attempt), args)
-        verdict, reaped = verdict_of(reply, ask, counters)
+        first = ask.candidates[0].counters
+        book = self._library.of(first)
+        books = [book if each.counters is first else self._library.of(each.counters) for each in ask.candidates]
+        prefix, member = prefix_of(ask.root), member_of(ask.request_id, ask.attempt)
+        args = reserve_arguments(prefix, member, ask, books)
+        reply = await self._timed(self._reserve, f"{prefix}r:{member}", args)
+        verdict, reaped = verdict_of(reply, ask, books)
         self.holds_expired += reaped
         return verdict
 
-    async def _book(
-        self, row: str, args: tuple[str | int, ...], found: tuple[bytes, str, str], candidate: Candidate
-    ) -> bool:
+    async def _book(self, args: tuple[str, ...], found: tuple[bytes, str, str], candidate: Candidate) -> bool:
+        row = f"{args[0]}r:{args[1]}"
         answer = await self._timed(self._settle, row, (*args, "", *found))
         if answer == b"ABSENT":  # Redis lost the row: book it from what we know
-            answer = await self._timed(self._settle, row, (*args, self._codes.plan(candidate.counters), *found))
+            answer = await self._timed(self._settle, row, (*args, self._library.of(candidate.counters).plan, *found))
         self._count(answer)
         return answer in BOOKED
 
-    async def _give_back(self, row: str, args: tuple[str | int, ...]) -> None:
-        self._count(await self._timed(self._release, row, args))
+    async def _give_back(self, args: tuple[str, ...]) -> None:
+        self._count(await self._timed(self._release, f"{args[0]}r:{args[1]}", args))
 
-    async def _ended(self, step: Callable[[], Coroutine[Any, Any, object]]) -> object:
-        try:
-            return await step()
-        except (LedgerUnavailable, asyncio.CancelledError):
-            self._backlog.add(step)
-            raise
-
-    async def _timed(
-        self, script: Script, key: str, args: tuple[str | int | bytes, ...] | list[str | int | bytes]
-    ) -> object:
+    async def _timed(self, script: Script, key: str, args: Sequence[Argument]) -> object:
         started = self._monotonic()
         try:
             return await self.channel.call(script, (key,), args)
@@ -247,10 +243,6 @@ class RedisLedger:
             await asyncio.sleep(period_s)
             with contextlib.suppress(LedgerUnavailable):  # the next reserve says so to a caller
                 await work()
-
-
-def _row(root: str, request_id: str, attempt: int) -> str:
-    return f"{prefix_of(root)}r:{member_of(request_id, attempt)}"
 
 
 def _summary_key(key_id: str, request_id: str) -> str:

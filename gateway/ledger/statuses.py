@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, cast
 
 from gateway.domain.amounts import Unit
 from gateway.domain.budgets import Budget, BudgetStatus, Counter, WindowSpan
 from gateway.ledger.channel import ScriptChannel
-from gateway.ledger.codec import UNITS, prefix_of, suffix_of
+from gateway.ledger.codec import NOUGHT, prefix_of, standing_of, suffix_of
 from gateway.ledger.redis import ROOTS_KEY
 from gateway.policy.claims import budget_prefix
 from gateway.policy.windows import TOTAL, span
 
-FIELDS: Final = tuple(f"{unit.value}:{side}" for unit in UNITS for side in "sh")
 BATCH: Final = 500
 
 
@@ -41,9 +39,7 @@ class Statuses:
         ]
         used = {(status.budget, status.window.id) for status in found}
         untouched = [
-            BudgetStatus(
-                budget.name, budget_prefix(budget), window, limits, dict.fromkeys(UNITS, 0), dict.fromkeys(UNITS, 0)
-            )
+            BudgetStatus(budget.name, budget_prefix(budget), window, limits, NOUGHT, NOUGHT)
             for budget, window, limits in asked
             if (budget.name, window.id) not in used
         ]
@@ -67,13 +63,11 @@ class Statuses:
             found += [(root.decode(), suffix.decode()) for suffix in suffixes]
         return found
 
-    async def _figures(self, keys: Sequence[str]) -> list[tuple[dict[Unit, int], dict[Unit, int]]]:
-        rows: list[list[bytes | None]] = []
+    async def _figures(self, keys: Sequence[str]) -> list[tuple[Mapping[Unit, int], Mapping[Unit, int]]]:
+        values: list[bytes | None] = []
         for start in range(0, len(keys), BATCH):
-            asked = [self._channel.command("HMGET", key, *FIELDS) for key in keys[start : start + BATCH]]
-            rows += cast(list[list[bytes | None]], await asyncio.gather(*asked))
-        numbers = [[int(figure or 0) for figure in row] for row in rows]
-        return [(dict(zip(UNITS, row[::2], strict=True)), dict(zip(UNITS, row[1::2], strict=True))) for row in numbers]
+            values += cast(list[bytes | None], await self._channel.command("MGET", *keys[start : start + BATCH]))
+        return [standing_of(value) for value in values]
 
 
 def _windows(budget: Budget, now_ms: int) -> list[tuple[WindowSpan, dict[Unit, int]]]:

@@ -9,7 +9,9 @@ from typing import Any, Final, cast
 from hiredis import HiredisError, Reader, pack_command
 
 Part = str | bytes | int
-LOOK_AGAIN_S: Final = 0.002  # enough for the loop to read its sockets once
+LOOK_AGAIN_S: Final = (
+    0.02  # for the loop to serve its sockets and for the server to get its turn on a busy core
+)
 STALLED_S: Final = 0.5  # the oldest command is overdue by this: nothing comes any more, the connection is given up
 
 
@@ -34,6 +36,8 @@ class Wire(asyncio.Protocol):
         self._outgoing: list[bytes] = []
         self._due: deque[tuple[asyncio.Future[object], float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._looking_since: float | None = None  # something is overdue, and replies still come
+        self._heard = False
         self.lost = False
 
     def send(self, command: bytes, deadline: float) -> asyncio.Future[object]:
@@ -63,6 +67,7 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """The loop's call: bytes came. Hands each whole reply to the command it answers."""
+        self._heard = True
         self._reader.feed(data)
         try:
             while (reply := self._reader.gets()) is not False:
@@ -83,17 +88,19 @@ class Wire(asyncio.Protocol):
         if self._transport is not None and not self.lost:
             self._transport.write(b"".join(outgoing))
 
-    def _check(self, *, looked: bool = False) -> None:
+    def _check(self) -> None:
         """Fail what is past its deadline, and wake for the next: one timer for all, as most are answered in time.
 
-        Timers run before the sockets are read, so after a turn that was long the reply may be here already: it is
-        Redis that has a deadline, not we. Hence one look at the socket before anything is given up.
+        It is Redis that has a deadline, not we: timers run before the sockets are served, so after a turn that was long
+        our commands may not be sent, or their replies not be read. What is overdue is given up only after the loop
+        has looked at the socket, and while replies keep coming only after `STALLED_S` of looking.
         """
         now = self._loop.time()
-        if not looked and any(deadline <= now and not waiting.done() for waiting, deadline in self._due):
-            self._timer = self._loop.call_later(LOOK_AGAIN_S, lambda: self._check(looked=True))
+        if any(deadline <= now and not waiting.done() for waiting, deadline in self._due) and self._worth_a_look(now):
+            self._heard = False
+            self._timer = self._loop.call_later(LOOK_AGAIN_S, self._check)
             return
-        self._timer = None
+        self._timer = self._looking_since = None
         for waiting, deadline in self._due:
             if deadline <= now and not waiting.done():
                 waiting.set_exception(TimeoutError())
@@ -102,13 +109,22 @@ class Wire(asyncio.Protocol):
             self._wake_at(min(ahead))
         self._give_up_if_stalled(now)
 
+    def _worth_a_look(self, now: float) -> bool:
+        if self._looking_since is None:
+            self._looking_since = now
+            return True
+        return self._heard and now - self._looking_since < STALLED_S
+
     def _wake_at(self, deadline: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_at(deadline, self._check)
 
     def _give_up_if_stalled(self, now: float) -> None:
-        if self._due and now - self._due[0][1] > STALLED_S:
+        if not self._due:
+            return
+        waiting, deadline = self._due[0]
+        if waiting.done() and now - deadline > STALLED_S:  # done: `_check` has looked, or nobody waits
             self.abort("Redis went silent")
 
     def _end(self, why: str) -> None:

@@ -12,7 +12,7 @@ from typing import Protocol, cast
 
 from gateway.domain.amounts import Amounts, Unit
 from gateway.domain.budgets import Ask, Balance, Candidate, Counter, Denial, Hold, Stale, WindowSpan
-from gateway.ledger.codec import UNITS, prefix_of, suffix_of
+from gateway.ledger.codec import prefix_of, standing_of, suffix_of
 from gateway.ledger.ids import new_id
 from gateway.ledger.memory import MemoryLedger
 from gateway.ledger.redis import RedisLedger
@@ -118,13 +118,9 @@ class RedisWorld(World):
             await asyncio.sleep(0.001)
 
     async def standing(self, counter: Counter) -> Balance:
-        fields = [f"{unit.value}:{side}" for unit in UNITS for side in "sh"]
         key = f"{prefix_of(self.root)}b:{suffix_of(counter)}"
-        found = cast(list[bytes | None], await self.redis_ledger.channel.command("HMGET", key, *fields))
-        figures = [int(figure or 0) for figure in found]
-        return Balance(
-            counter, dict(zip(UNITS, figures[::2], strict=True)), dict(zip(UNITS, figures[1::2], strict=True))
-        )
+        value = cast(bytes | None, await self.redis_ledger.channel.command("GET", key))
+        return Balance(counter, *standing_of(value))
 
     async def _redis_ms(self) -> int:
         seconds, micros = cast(list[bytes], await self.redis_ledger.channel.command("TIME"))

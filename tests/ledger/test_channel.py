@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.domain.budgets import Hold
 from gateway.domain.faults import LedgerUnavailable
 from gateway.ledger.channel import ScriptChannel
+from gateway.ledger.redis import RedisLedger
 from gateway.ledger.script import Script, load_script
 from gateway.ledger.wire import packed
 from tests.faultproxy import FaultProxy
-from tests.ledger.house import socket_of
+from tests.ledger.house import RedisWorld, a_counter, socket_of
 
 ADD = b"return redis.call('INCRBY', KEYS[1], ARGV[1])"
 
@@ -83,6 +85,38 @@ async def test_a_loop_that_was_busy_past_the_deadline_still_takes_the_reply_that
     time.sleep(0.2)  # the loop does something else for four deadlines; Redis answered long ago
 
     assert await asyncio.gather(*calls) == [b"PONG"] * 10
+    await channel.close()
+
+
+async def test_five_hundred_reserves_of_one_turn_that_outlasts_the_deadline_are_all_answered(valkey_url: str) -> None:
+    ledger = RedisLedger(valkey_url)  # with the deadline of the product
+    await ledger.start()
+    world, budget = RedisWorld(ledger), a_counter(usd=10_000)
+    await world.hold(budget)  # its root is known now
+
+    reserves = [asyncio.ensure_future(ledger.reserve(world.ask(budget))) for _ in range(500)]
+    await asyncio.sleep(0)  # they are begun, and too large for one write of the socket
+    time.sleep(1.0)  # the loop does something else: four deadlines, and twice what a silent Redis is given
+    verdicts = await asyncio.gather(*reserves)
+
+    assert all(isinstance(verdict, Hold) for verdict in verdicts)
+    assert await world.usd(budget) == (0, 5_010)
+    assert ledger.channel.resends == 0
+    await ledger.close()
+
+
+async def test_a_call_after_a_turn_that_outlasts_every_deadline_keeps_the_connection(
+    valkey_url: str,
+) -> None:
+    channel = ScriptChannel(valkey_url, (), deadline_s=0.05)
+    await channel.connect()
+
+    first = asyncio.ensure_future(channel.command("ECHO", "first"))
+    await asyncio.sleep(0)
+    time.sleep(0.7)
+
+    assert await asyncio.gather(channel.command("ECHO", "second"), first) == [b"second", b"first"]
+    assert channel.connects == 1
     await channel.close()
 
 
@@ -167,9 +201,9 @@ def test_commands_are_packed_as_bulk_strings() -> None:
 
 
 def test_every_verb_is_in_the_package() -> None:
-    names = [load_script(verb).name for verb in ("reserve", "settle", "release", "expire")]
+    verbs = ["reserve_hold", "settle_hold", "release_hold", "expire_holds"]
 
-    assert names == ["reserve", "settle", "release", "expire"]
+    assert [load_script(verb).name for verb in verbs] == verbs
 
 
 async def _patiently(channel: ScriptChannel, *command: str) -> object:

@@ -1,126 +1,177 @@
 -- Put in front of every script of the ledger when it is loaded. Words used by all of them:
 --
 -- prefix    'jg:{root}:'; every key a script touches begins with it, so all share the slot of KEYS[1]
--- member    '<request_id>:<attempt>', names a row (prefix 'r:' member) and its lease
+-- member    '<request_id>:<attempt>', names a row (prefix 'r:' member) and its lease; an id begins with its time
 -- amounts   'usd energy carbon tokens requests' in digits; an empty place is unknown and charges nothing
--- plan      one line per counter, 'suffix life held spent\n':
---             suffix  the counter is the hash prefix 'b:' suffix, with '<unit>:s' spent and '<unit>:h' held
---             life    '@ms' ends at that time (set once), '+ms' that long after each touch, '-' for ever
---             held    digits: which units are held here (those that are limited), '-' for none
---             spent   digits: which units are spent here
+-- plan      one line per counter, 'suffix spent held life\n':
+--             suffix  the counter is the key prefix 'b:' suffix
+--             spent   digits: which units are spent here, 1 to 5 in the order of amounts
+--             held    digits: which units are held here (those that are limited), 6 is concurrency
+--             life    '@ms' ends at that time, '+ms' that long after each touch, '' for ever
+-- counter   integers of 64 bits, most significant byte first: the five spent, and, where something was ever held, the
+--           five and concurrency held (GETRANGE and BITFIELD_RO read them: `BITFIELD_RO key GET i64 #0`)
 -- row       'held\nindex\namounts\nwatermark\nplan', 'expired\nindex\ncharged\n\nplan',
 --           'settled\nindex\namounts\n\n', 'released\nindex\n\n\n', or 'denied\n' and the verdict
 --
--- Counters change by HINCRBY with strings as they came: a Lua number is a double. The first write of a script is one
--- that Redis refuses when out of memory, so that a refused script has written nothing.
+-- Counters are read and added up before the first write, so that a key that is no counter stops a script which has
+-- written nothing yet; that write is one that Redis refuses when out of memory (docs/decisions/0077).
 
-local SPENT = {'usd_nanos:s', 'energy_mj:s', 'carbon_ug:s', 'tokens:s', 'requests:s', 'concurrent:s'}
-local HELD = {'usd_nanos:h', 'energy_mj:h', 'carbon_ug:h', 'tokens:h', 'requests:h', 'concurrent:h'}
-local RETENTION_MS = 900000   -- an older id answers STALE
-local KEEP_MS = 910000        -- rows outlive the retention by more than ids can run ahead of us
-local AHEAD_MS = 5000         -- an id further in the future was not made from this server's time
-local JOURNAL_LENGTH = 10000  -- about; older entries are dropped until something archives them
+local call, format, pack, parts, max, sub = redis.call, string.format, struct.pack, struct.unpack, math.max, string.sub
+local EXACT = 9007199254740992  -- 2^53: below it a double is an exact integer; beyond it Redis itself does the sum
+local FIVE, SIX = '>i8i8i8i8i8', '>i8i8i8i8i8i8'
+local NOUGHT_SPENT, NOUGHT_HELD = string.rep('\0', 40), string.rep('\0', 48)
+local RETENTION_MS = 900000     -- an older id answers STALE
+local KEEP_MS = 910000          -- rows outlive the retention by more than ids can run ahead of us
+local AHEAD_MS = 5000           -- an id further in the future was not made from this server's time
+local JOURNAL_LENGTH = 10000    -- about; older entries are dropped until something archives them
 
 local function now_ms()
-  local time = redis.call('TIME')
+  local time = call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
-local function foreign(id_ms, now)
-  if now - id_ms > RETENTION_MS then return 'forgotten' end
-  if id_ms - now > AHEAD_MS then return 'future' end
+local function foreign(member, now)
+  local age = now - (tonumber(sub(member, 1, 12), 16) or 0)
+  if age > RETENTION_MS then return 'forgotten' end
+  if age < -AHEAD_MS then return 'future' end
   return nil
 end
 
+-- By unit; an unknown one is nil.
 local function amounts_of(text)
-  local amounts = {string.match(text, '^(%d+) (%d*) (%d*) (%d+) (%d+)$')}
-  if not amounts[1] then error('bad amounts: ' .. text) end
-  amounts[6] = '1'  -- concurrent: held once, never spent
-  return amounts
+  local usd, energy, carbon, tokens, requests = string.match(text, '^(%d+) (%d*) (%d*) (%d+) (%d+)$')
+  if not usd then error('bad amounts: ' .. text) end
+  return {tonumber(usd), tonumber(energy), tonumber(carbon), tonumber(tokens), tonumber(requests), 1}
+end
+
+local function negative(amounts)
+  local less = {}
+  for unit = 1, 6 do less[unit] = -(amounts[unit] or 0) end
+  return less
 end
 
 local function parse(row)
   return string.match(row, '^(%a+)\n(%d*)\n([^\n]*)\n([^\n]*)\n(.*)$')
 end
 
--- The counters of a plan. Reads each that will be written, so that a key of a wrong type stops the script before its
--- first write. only_held: those where something is held.
-local function counters_of(prefix, plan, only_held)
-  local counters = {}
-  for suffix, life, held, spent in string.gmatch(plan, '(%S+) (%S+) (%S+) (%S+)\n') do
-    if held ~= '-' or not only_held then
-      local key = prefix .. 'b:' .. suffix
-      counters[#counters + 1] = {key, suffix, life, held, spent, redis.call('HLEN', key) == 0}
+-- The counters of a plan, as columns; `values` as they stand. only_holding: those of them that hold something.
+local function counters_of(prefix, plan, only_holding)
+  local keys, spends, holds, lives, n = {}, {}, {}, {}, 0
+  for suffix, spent, held, life in string.gmatch(plan, '([^ \n]+) (%d*) (%d*) ([^\n]*)\n') do
+    if held ~= '' or not only_holding then
+      n = n + 1
+      keys[n], spends[n], holds[n], lives[n] = prefix .. 'b:' .. suffix, spent, held, life
     end
   end
-  return counters
+  return {keys = keys, spends = spends, holds = holds, lives = lives, values = n > 0 and call('MGET', unpack(keys)) or {}}
 end
 
-local function keep(prefix, counter)
-  local key, suffix, life, new = counter[1], counter[2], counter[3], counter[6]
-  local how = string.sub(life, 1, 1)
-  if how == '+' then
-    redis.call('PEXPIRE', key, string.sub(life, 2))
-  elseif new then
-    if how == '@' then redis.call('PEXPIREAT', key, string.sub(life, 2)) end
-    redis.call('ZADD', prefix .. 'c', how == '@' and string.sub(life, 2) or '+inf', suffix)
+-- MGET calls a key of a wrong type absent, GET refuses it.
+local function standing(counters, i)
+  local value = counters.values[i] or call('GET', counters.keys[i]) or NOUGHT_SPENT
+  if #value ~= 40 and #value ~= 88 then error('not a counter: ' .. counters.keys[i]) end
+  return value
+end
+
+local function held_part(value) return #value == 88 and sub(value, 41) or NOUGHT_HELD end
+
+-- What of these amounts a counter takes that counts only those units. Most counters of a plan take the same.
+local function taken(amounts, units, known)
+  local some = known[units]
+  if not some then
+    some = {0, 0, 0, 0, 0, 0}
+    for i = 1, #units do
+      local unit = string.byte(units, i) - 48
+      some[unit] = amounts[unit] or 0
+    end
+    known[units] = some
   end
+  return some
 end
 
-local function add(key, field, sign, digits)
-  if digits ~= '' and digits ~= '0' then redis.call('HINCRBY', key, field, sign .. digits) end
+-- What one counter will stand at, or nil where a double may not hold a sum. more, kept: how much is spent and held.
+local function sum_of(value, more, kept)
+  local a, b, c, d, e = parts(FIVE, value)
+  local u, v, w, x, y = a + more[1], b + more[2], c + more[3], d + more[4], e + more[5]
+  local greatest, rest = max(a, b, c, d, e, u, v, w, x, y), sub(value, 41)
+  if kept then
+    local f, g, h, j, k, l = parts(SIX, held_part(value))
+    local p, q, r, s, t, z = f + kept[1], g + kept[2], h + kept[3], j + kept[4], k + kept[5], l + kept[6]
+    greatest, rest = max(greatest, f, g, h, j, k, l, p, q, r, s, t, z), pack(SIX, p, q, r, s, t, z)
+  end
+  return greatest < EXACT and pack(FIVE, u, v, w, x, y) .. rest or nil
 end
 
-local function hold(counters, amounts, sign)
-  for _, counter in ipairs(counters) do
-    for unit in string.gmatch(counter[4], '%d') do
-      unit = tonumber(unit)
-      add(counter[1], HELD[unit], sign, amounts[unit])
+-- Adds up `sums`; for one that is too large, the increments in `large`. spend, hold: by unit, how much more of it;
+-- nil: nothing is spent, and counters that hold nothing stay as they are.
+local function add(counters, spend, hold)
+  local sums, large, spending, holding = {}, {}, {}, {}
+  for i, held in ipairs(counters.holds) do
+    if spend or held ~= '' then
+      local more = taken(spend or {}, counters.spends[i], spending)
+      local kept = held ~= '' and taken(hold, held, holding) or nil
+      sums[i] = sum_of(standing(counters, i), more, kept)
+      if not sums[i] then large[i] = {more, kept or {}} end
     end
   end
+  counters.sums, counters.large = sums, large
 end
 
-local function spend(counters, amounts, sign)
-  for _, counter in ipairs(counters) do
-    for unit in string.gmatch(counter[5], '%d') do
-      unit = tonumber(unit)
-      add(counter[1], SPENT[unit], sign, amounts[unit])
-    end
+local function write_large(key, life, spent, held)
+  for place = 0, 10 do
+    local more = place < 5 and spent[place + 1] or held[place - 4] or 0
+    if more ~= 0 then call('BITFIELD', key, 'OVERFLOW', 'FAIL', 'INCRBY', 'i64', '#' .. place, format('%d', more)) end
   end
+  if sub(life, 1, 1) == '+' then call('PEXPIRE', key, sub(life, 2)) end
 end
 
-local function keep_all(prefix, counters)
-  for _, counter in ipairs(counters) do keep(prefix, counter) end
+local function write(prefix, counters)
+  local lasting, n = {}, 0
+  for i, key in ipairs(counters.keys) do
+    local life, sum, stood = counters.lives[i], counters.sums[i], counters.values[i]
+    local how, ends = sub(life, 1, 1), sub(life, 2)
+    if sum and how == '' then
+      lasting[n + 1], lasting[n + 2], n = key, sum, n + 2
+    elseif sum and how == '+' then
+      call('SET', key, sum, 'PX', ends)
+    elseif sum and stood then
+      call('SET', key, sum, 'KEEPTTL')
+    elseif sum then
+      call('SET', key, sum, 'PXAT', ends)
+    elseif counters.large[i] then
+      write_large(key, life, counters.large[i][1], counters.large[i][2])
+    end
+    if sum and not stood then call('ZADD', prefix .. 'c', how == '@' and ends or '+inf', sub(key, #prefix + 3)) end
+  end
+  if n > 0 then call('MSET', unpack(lasting)) end
 end
 
--- One entry per transition: what it added to held and spent of every counter in the plan (see docs/decisions/0011).
-local function journal(prefix, op, member, plan, held, spent, back)
-  redis.call('XADD', prefix .. 'j', 'MAXLEN', '~', JOURNAL_LENGTH, '*',
-    'n', redis.call('INCR', prefix .. 'n'), 'op', op, 'id', member, 'plan', plan,
-    'held', held, 'spent', spent, 'back', back)
+-- One entry for each end of a hold: what it added to spent of every counter of the plan (see docs/decisions/0011).
+local function journal(prefix, op, member, spent, back, plan)
+  local entry = {call('INCR', prefix .. 'n'), op, member, spent, back, plan}
+  call('XADD', prefix .. 'j', 'MAXLEN', '~', JOURNAL_LENGTH, '*', 'e', table.concat(entry, '\n'))
 end
 
 -- Ends a due hold: its watermark is charged. The lease goes last, so that no held row is ever without one.
 local function expire(prefix, member)
   local row_key = prefix .. 'r:' .. member
-  local row = redis.call('GET', row_key)
+  local row = call('GET', row_key)
   local state, index, amounts, watermark, plan
   if row then state, index, amounts, watermark, plan = parse(row) end
   if state == 'held' then
     local counters = counters_of(prefix, plan)
-    hold(counters, amounts_of(amounts), '-')
-    spend(counters, amounts_of(watermark), '')
-    keep_all(prefix, counters)
-    redis.call('SET', row_key, 'expired\n' .. index .. '\n' .. watermark .. '\n\n' .. plan, 'PX', KEEP_MS)
-    journal(prefix, 'expire', member, plan, amounts, watermark, '')
+    add(counters, amounts_of(watermark), negative(amounts_of(amounts)))
+    call('SET', row_key, table.concat({'expired', index, watermark, '', plan}, '\n'), 'PX', KEEP_MS)
+    write(prefix, counters)
+    journal(prefix, 'expire', member, watermark, '', plan)
   end
-  redis.call('ZREM', prefix .. 'l', member)
+  call('ZREM', prefix .. 'l', member)
   return state == 'held'
 end
 
 local function reap(prefix, now, most)
   local ended = 0
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'l', '-inf', now, 'LIMIT', 0, most)) do
+  for _, member in ipairs(call('ZRANGEBYSCORE', prefix .. 'l', '-inf', now, 'LIMIT', 0, most)) do
     if expire(prefix, member) then ended = ended + 1 end
   end
   return ended

@@ -1,4 +1,4 @@
--- expire: end due holds of one root, oldest first, and forget the names of counters that are gone.
+-- expire_holds: end due holds of one root, oldest first, and forget the names of counters that are gone.
 --
 -- KEYS 1 the leases
 -- ARGV 1 prefix  2 how many at most
@@ -6,5 +6,5 @@
 
 local now = now_ms()
 local ended = reap(ARGV[1], now, tonumber(ARGV[2]))
-redis.call('ZREMRANGEBYSCORE', ARGV[1] .. 'c', '-inf', now)
+call('ZREMRANGEBYSCORE', ARGV[1] .. 'c', '-inf', now)
 return ended
