@@ -13,7 +13,12 @@ import pytest
 from tests.support.gateway import Gateway, Served, gateway, write_config
 from tests.support.simulated import Simulated, simulated
 
-POLICY = "models:\n  - {name: chat, members: [MEMBERS]}\n"
+POLICY = """
+models:
+  - {name: chat, members: [MEMBERS]}
+budgets:
+  - {name: generous, scope: {team: support}, limit_usd: "100.00", window: month}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +90,11 @@ async def test_every_figure_of_the_metrics_is_the_sum_of_the_records(house: Gate
     assert house.metric("joulegate_carbon_grams_total") == pytest.approx(grams, rel=1e-12)
     assert house.metric("joulegate_energy_joules_total") == pytest.approx(joules, rel=1e-12)
     assert joules > 0
+
+
+def test_idle_energy_and_the_overshoot_bound_are_published_from_the_start(house: Gateway) -> None:
+    # thrifty and steady have known idle power; swift is an API, whose idle nobody here pays
+    assert house.metric("joulegate_backend_idle_energy_joules_total", backend="thrifty") > 0
+    assert house.metric("joulegate_backend_idle_energy_joules_total", backend="steady") > 0
+    # one request may ask for 16 choices of 8,192 tokens; the dearest rate is $8 a million; 8 + 8 + 8 at once
+    assert house.metric("joulegate_budget_overshoot_bound_usd", budget="generous") == pytest.approx(25.165824)
