@@ -53,22 +53,26 @@ class AnswerReader:
         self.length: int | None = None
         self.headed = self.complete = self.reusable = False
         self._codings: list[bytes] = []
-        self._compressed = self._keep_alive = False
+        self._compressed = self._keep_alive = self._surplus = False
         self._fault: str | None = None
         self._head = b""
-        self._fields = self._interims = self._framing_bytes = 0
+        self._fields = self._interims = self._framing_bytes = self._last_piece = 0
         self._received_bytes = self._head_bytes = self._body_bytes = 0
 
     def feed(self, arrived: bytes) -> int:
         """Bytes of the connection; returns how many of them were body. Raises BadAnswer."""
-        known, was_headed, surplus = len(self.pieces), self.headed, False
+        known, was_headed, was_complete = len(self.pieces), self.headed, self.complete
+        if was_complete:
+            self.reusable = False  # nobody asked for these
+            return 0
         self._received_bytes += len(arrived)
         try:
             self._parser.feed_data(arrived)
         except (HttpParserError, HttpParserUpgrade) as fault:
-            if not self.complete:
-                raise BadAnswer(self._fault or _NOT_HTTP, self.status or None) from fault
-            surplus = True
+            raise BadAnswer(self._fault or _NOT_HTTP, self.status or None) from fault
+        finally:
+            if self._surplus:
+                del self.pieces[self._last_piece :]
         if not was_headed:
             self._weigh_head(arrived)
         if self._fields > FIELDS_MAX:
@@ -78,7 +82,9 @@ class AnswerReader:
         body_bytes = sum(map(len, self.pieces[known:]))
         self._body_bytes += body_bytes
         if self.complete:
-            self.reusable = self._keep_alive and not surplus and not self._interims and self._ends_exactly(arrived)
+            self.reusable = (
+                self._keep_alive and not self._surplus and not self._interims and self._ends_exactly(arrived)
+            )
         elif was_headed:
             self._weigh_framing(0 if body_bytes else len(arrived))
         return body_bytes
@@ -90,12 +96,13 @@ class AnswerReader:
         return self.complete
 
     def on_message_begin(self) -> None:
-        """Called by llhttp. Raising stops it: what follows a whole answer is nobody's."""
-        if self.complete:
-            raise BadAnswer("bytes after the answer's end")
+        """Called by llhttp. A second answer is nobody's: all that is said of it is ignored."""
+        self._surplus = self.complete
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by llhttp for each header, and each trailer."""
+        if self.complete:
+            return
         self._fields += 1
         if len(value) > FIELD_BYTES_MAX or len(name) > FIELD_BYTES_MAX:
             self._fault = f"the answer has a header of more than {FIELD_BYTES_MAX} bytes"
@@ -115,6 +122,8 @@ class AnswerReader:
 
     def on_headers_complete(self) -> None:
         """Called by llhttp: judges the head."""
+        if self.complete:
+            return
         self.status = self._parser.get_status_code()
         version = self._parser.get_http_version()
         if version not in _VERSIONS:
@@ -131,10 +140,11 @@ class AnswerReader:
 
     def on_message_complete(self) -> None:
         """Called by llhttp after the last byte; also after an interim answer, which is skipped."""
-        if self._fault is not None:
+        if self._fault is not None or self.complete:
             return
         if self.headed:
             self.complete = True
+            self._last_piece = len(self.pieces)
             self._keep_alive = self._parser.should_keep_alive()
             return
         self._interims += 1

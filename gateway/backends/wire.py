@@ -99,8 +99,8 @@ class Wire(asyncio.Protocol):
         reader = self.reader
         if self._failure is not None:
             return
-        if reader.complete:  # nobody asked for this
-            self.abort()
+        if reader.complete:
+            self.abort()  # nobody asked for this
             return
         try:
             self._held_bytes += reader.feed(data)

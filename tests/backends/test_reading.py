@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import pairwise
 
 import pytest
@@ -30,8 +31,7 @@ def asked() -> AnswerReader:
 def fed(*pieces: bytes) -> AnswerReader:
     reader = asked()
     for piece in pieces:
-        if not reader.complete:
-            reader.feed(piece)
+        reader.feed(piece)
     return reader
 
 
@@ -85,15 +85,18 @@ def test_any_cutting_gives_the_same_answer_and_never_more_trust(name, places):
 def test_no_connection_with_a_byte_behind_the_end_is_used_again(answer, places, surplus):
     reader = asked()
 
-    for piece in cut(answer + surplus, places):
-        if reader.complete:
-            reader.reusable = False  # what the wire does with bytes that nobody asked for: it cuts
-        else:
+    with suppress(BadAnswer):
+        for piece in cut(answer + surplus, places):
             reader.feed(piece)
 
-    assert reader.complete
     assert not reader.reusable
     assert b"".join(reader.pieces) == b"{}"
+
+
+@pytest.mark.parametrize("answer", [WHOLE["a length"], WHOLE["chunks"], WHOLE["no more after it"]])
+def test_an_answer_longer_than_it_says_is_not_taken_for_a_whole_one(answer):
+    with pytest.raises(BadAnswer):
+        fed(answer + b"}")
 
 
 @pytest.mark.parametrize("surplus", [b"\r\n", b"\n", b"\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"])
