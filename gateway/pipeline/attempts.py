@@ -66,11 +66,15 @@ class Attempts:
             route = self._router.choose(walk.ask, self._clock.monotonic())
             if isinstance(route, Reject):
                 self._note_route(walk, (), route)
-                return refusal_of_reject(route) if failed is None else refusal_for(failed)
+                return (
+                    refusal_of_reject(route, walk.incoming.identity)
+                    if failed is None
+                    else refusal_for(failed, walk.incoming.identity)
+                )
             self._note_route(walk, route.candidates, route)
             attempt = await self._reserve(walk, route, number)
             if isinstance(attempt, Refusal):
-                return attempt if failed is None else refusal_for(failed)
+                return attempt if failed is None else refusal_for(failed, walk.incoming.identity)
             try:
                 await self._try(walk, attempt)
                 return None
@@ -81,13 +85,13 @@ class Attempts:
                     self._break_off(walk)
                     return None
                 if not self._may_retry(walk, attempt, fault):
-                    return refusal_for(attempt)
+                    return refusal_for(attempt, walk.incoming.identity)
                 await self._lost_attempt_booked(walk, attempt)
             finally:
                 self._close(walk, attempt)
             failed = attempt
             walk.ask = replace(walk.ask, tried=walk.ask.tried | {attempt.record.member})
-        return None if failed is None else refusal_for(failed)
+        return None if failed is None else refusal_for(failed, walk.incoming.identity)
 
     async def _reserve(self, walk: Walk, route: Route, number: int) -> Attempt | Refusal:
         """Hold the first candidate that fits every budget; nothing is sent before."""

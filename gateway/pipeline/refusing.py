@@ -58,11 +58,12 @@ def refusal_of_fault(fault: InvalidRequest) -> Refusal:
     return Refusal(code, fault.message, param=fault.param, detail_code=fault.code)
 
 
-def refusal_of_reject(reject: Reject) -> Refusal:
-    """No member can serve: each one's reason is in the message."""
+def refusal_of_reject(reject: Reject, identity: Identity) -> Refusal:
+    """No member can serve; each one's reason is in the message, for keys that may see backends."""
     reasons = "; ".join(f"{passed.member}: {passed.reason.value}" for passed in reject.passed_over)
     code = RefusalCode.NO_BACKEND_MEETS_SLA if reject.code == "no_backend_meets_sla" else RefusalCode.NO_BACKEND
-    return Refusal(code, f"No backend can serve this request now ({reasons}).", retry_after_s=reject.retry_after_s)
+    why = f" ({reasons})" if reasons and "backend" in identity.expose else ""
+    return Refusal(code, f"No backend can serve this request now{why}.", retry_after_s=reject.retry_after_s)
 
 
 def refusal_of_denial(denial: Denial, identity: Identity, now_ms: int) -> Refusal:

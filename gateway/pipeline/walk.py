@@ -15,6 +15,7 @@ from gateway.domain.faults import BackendFailed, FailureKind
 from gateway.domain.record import AttemptRecord, AttemptResult, Outcome, UsageRecord
 from gateway.domain.refusal import Refusal, RefusalCode
 from gateway.domain.route import Choice, RouteAsk
+from gateway.domain.tenancy import Identity
 from gateway.domain.usage import TokenUsage
 from gateway.metering.attribution import Base, Mark
 from gateway.pipeline.headers import bill_of
@@ -114,14 +115,15 @@ def failure_of(status: int) -> FailureKind:
     return FailureKind.SERVER if status >= 500 else FailureKind.REJECTED
 
 
-def refusal_for(attempt: Attempt) -> Refusal:
+def refusal_for(attempt: Attempt, identity: Identity) -> Refusal:
     """What the caller hears when the last attempt failed before a byte went down."""
     timed_out = attempt.failure is FailureKind.TIMEOUT
-    where = f"{attempt.record.backend} ({attempt.failure})"
-    if attempt.failure is FailureKind.AUTH:
-        where = f"{attempt.record.backend}: it refused the gateway's own credentials; its operator must mend them"
+    what = "it refused the gateway's own credentials, which its operator must mend"
+    if attempt.failure is not FailureKind.AUTH:
+        what = f"it failed: {attempt.failure}"
+    backend = attempt.record.backend if "backend" in identity.expose else "a backend"
     return Refusal(
         code=RefusalCode.UPSTREAM_TIMEOUT if timed_out else RefusalCode.UPSTREAM_ERROR,
-        message=f"No backend could answer; the last one tried was {where}.",
+        message=f"No backend could answer. Last tried was {backend}; {what}.",
         retry_after_s=attempt.retry_after_s,
     )

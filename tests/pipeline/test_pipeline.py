@@ -393,3 +393,17 @@ async def test_a_failed_attempt_says_which_kind_of_failure_it_was() -> None:
     failed, served = house.record.attempts
     assert (failed.error, failed.error_detail) == (FailureKind.OVERLOADED, "it answered 503")
     assert served.error is None
+
+
+async def test_a_key_that_may_not_see_backends_does_not_learn_their_names_from_errors() -> None:
+    blind = Identity(key_id="k1", team="support", expose=frozenset({"cost"}))
+    house = House(a_snapshot(a_member("secret-gpu")), **{"secret-gpu": FakeUpstream(Script(refuses=REFUSED))})
+
+    failed = await house.ask({}, identity=blind)
+    refused = await house.ask(
+        {"tools": [{"type": "function", "function": {"name": "f"}}], "modalities": ["audio"]}, identity=blind
+    )
+
+    for reply in (failed, refused):
+        assert reply.refusal is not None
+        assert "secret-gpu" not in reply.refusal.message
