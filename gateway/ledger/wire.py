@@ -9,9 +9,7 @@ from typing import Any, Final, cast
 from hiredis import HiredisError, Reader, pack_command
 
 Part = str | bytes | int
-LOOK_AGAIN_S: Final = (
-    0.02  # for the loop to serve its sockets and for the server to get its turn on a busy core
-)
+LOOK_AGAIN_S: Final = 0.02  # for the loop to serve its sockets and for the server to get its turn on a busy core
 STALLED_S: Final = 0.5  # the oldest command is overdue by this: nothing comes any more, the connection is given up
 
 

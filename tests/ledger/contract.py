@@ -194,6 +194,27 @@ class Settling:
 
         assert await world.usd(team) == (2**54 + 2, 0)
 
+    async def test_sums_on_both_sides_of_what_a_double_holds_stay_exact(self, world: World) -> None:
+        largest = 2**53 - 1
+        session = Counter("session:k1:s", TOTAL, report=True, ttl_ms=DAY_MS)
+        budget = a_counter("budget:b", tokens=5)
+        for usd in (largest, 1, 1, largest, 3):  # odd sums above 2^53 are no doubles
+            hold = await world.hold(session, budget, amounts=some(usd, tokens=1))
+            await world.ledger.settle(hold, some(usd, tokens=1), "provider")
+        late = await world.hold(session, budget, usd=1, lease_ms=1, watermark=some(largest))
+        await world.pass_ms(3)
+        await world.ledger.sweep()
+        charged = await world.usd(budget)
+        await world.ledger.settle(late, some(2), "provider")  # gives all but two back
+
+        last = await world.hold(session, usd=1)
+
+        assert charged == (3 * largest + 5, 0)
+        assert await world.usd(budget) == (2 * largest + 7, 0)
+        assert last.balances[0].spent[Unit.USD_NANOS] == 2 * largest + 7
+        stood = await world.standing(budget)
+        assert (stood.spent[Unit.TOKENS], stood.spent[Unit.REQUESTS], stood.held[Unit.TOKENS]) == (5, 6, 0)
+
     async def test_each_attempt_of_a_request_has_its_own_hold(self, world: World) -> None:
         budget = a_counter(usd=100)
         first = await world.hold(budget, usd=30)

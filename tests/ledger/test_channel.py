@@ -115,7 +115,7 @@ async def test_a_call_after_a_turn_that_outlasts_every_deadline_keeps_the_connec
     await asyncio.sleep(0)
     time.sleep(0.7)
 
-    assert await asyncio.gather(channel.command("ECHO", "second"), first) == [b"second", b"first"]
+    assert list(await asyncio.gather(channel.command("ECHO", "second"), first)) == [b"second", b"first"]
     assert channel.connects == 1
     await channel.close()
 

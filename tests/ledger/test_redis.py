@@ -24,7 +24,7 @@ from gateway.ledger.embedded import EmbeddedValkey
 from gateway.ledger.redis import LedgerMisconfigured, RedisLedger
 from gateway.policy.windows import span
 from tests.faultproxy import FaultProxy
-from tests.ledger.house import RedisWorld, World, a_counter, redis_world, socket_of, some
+from tests.ledger.house import TOTAL, RedisWorld, World, a_counter, redis_world, socket_of, some
 
 CONTENDER = "tests.ledger.contender"
 
@@ -229,6 +229,29 @@ async def test_a_counter_of_a_window_lives_on_for_a_while_and_a_denial_for_a_min
     assert 86_400_000 - 60_000 < lives[2] <= 86_400_000
     assert 0 < await _pttl(on_valkey, f"r:{ask.request_id}:1") <= 60_000
     assert 900_000 < await _pttl(on_valkey, f"r:{hold.request_id}:1") <= 910_000
+
+
+async def test_a_session_leaves_no_name_behind(on_valkey: RedisWorld) -> None:
+    session, team = Counter("session:k:s", TOTAL, report=True, ttl_ms=86_400_000), a_counter("team:t")
+
+    await on_valkey.ledger.settle(await on_valkey.hold(session, team), some(1), "provider")
+
+    names = await on_valkey.redis_ledger.channel.command("ZRANGE", f"{prefix_of(on_valkey.root)}c", 0, -1)
+    assert names == [b"team:t:total"]
+
+
+async def test_a_counter_is_sixty_four_bit_integers_spent_then_held(on_valkey: RedisWorld) -> None:
+    budget = a_counter(usd=2**53 - 1)
+    await on_valkey.ledger.settle(await on_valkey.hold(budget, usd=1), some(7, energy=5, carbon=4, tokens=3), "p")
+    await on_valkey.hold(budget, usd=2)
+
+    value = await on_valkey.redis_ledger.channel.command("GET", f"{prefix_of(on_valkey.root)}b:budget:b:total")
+
+    assert isinstance(value, bytes)
+    assert [int.from_bytes(value[at : at + 8], "big", signed=True) for at in range(0, 88, 8)] == [
+        *(7, 5, 4, 3, 1),
+        *(2, 0, 0, 0, 0, 0),
+    ]
 
 
 async def test_a_hold_that_ended_leaves_no_lease_behind(on_valkey: RedisWorld) -> None:

@@ -18,6 +18,7 @@
 
 local call, format, pack, parts, max, sub = redis.call, string.format, struct.pack, struct.unpack, math.max, string.sub
 local EXACT = 9007199254740992  -- 2^53: below it a double is an exact integer; beyond it Redis itself does the sum
+local TOUCHED, ENDING = string.byte('+'), string.byte('@')
 local FIVE, SIX = '>i8i8i8i8i8', '>i8i8i8i8i8i8'
 local NOUGHT_SPENT, NOUGHT_HELD = string.rep('\0', 40), string.rep('\0', 48)
 local RETENTION_MS = 900000     -- an older id answers STALE
@@ -122,26 +123,28 @@ local function write_large(key, life, spent, held)
     local more = place < 5 and spent[place + 1] or held[place - 4] or 0
     if more ~= 0 then call('BITFIELD', key, 'OVERFLOW', 'FAIL', 'INCRBY', 'i64', '#' .. place, format('%d', more)) end
   end
-  if sub(life, 1, 1) == '+' then call('PEXPIRE', key, sub(life, 2)) end
+  if string.byte(life) == TOUCHED then call('PEXPIRE', key, sub(life, 2)) end
 end
 
+-- Budgets and tallies are found by their names in 'c'; a session is not, and leaves nothing behind.
 local function write(prefix, counters)
   local lasting, n = {}, 0
   for i, key in ipairs(counters.keys) do
-    local life, sum, stood = counters.lives[i], counters.sums[i], counters.values[i]
-    local how, ends = sub(life, 1, 1), sub(life, 2)
-    if sum and how == '' then
-      lasting[n + 1], lasting[n + 2], n = key, sum, n + 2
-    elseif sum and how == '+' then
-      call('SET', key, sum, 'PX', ends)
-    elseif sum and stood then
+    local life, sum, new = counters.lives[i], counters.sums[i], not counters.values[i]
+    local how = string.byte(life)
+    if not sum then
+      if counters.large[i] then write_large(key, life, counters.large[i][1], counters.large[i][2]) end
+    elseif how == TOUCHED then
+      call('SET', key, sum, 'PX', sub(life, 2))
+    elseif how == ENDING and new then
+      call('SET', key, sum, 'PXAT', sub(life, 2))
+      call('ZADD', prefix .. 'c', sub(life, 2), sub(key, #prefix + 3))
+    elseif how == ENDING then
       call('SET', key, sum, 'KEEPTTL')
-    elseif sum then
-      call('SET', key, sum, 'PXAT', ends)
-    elseif counters.large[i] then
-      write_large(key, life, counters.large[i][1], counters.large[i][2])
+    else
+      lasting[n + 1], lasting[n + 2], n = key, sum, n + 2
+      if new then call('ZADD', prefix .. 'c', '+inf', sub(key, #prefix + 3)) end
     end
-    if sum and not stood then call('ZADD', prefix .. 'c', how == '@' and ends or '+inf', sub(key, #prefix + 3)) end
   end
   if n > 0 then call('MSET', unpack(lasting)) end
 end
