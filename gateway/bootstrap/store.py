@@ -20,6 +20,7 @@ from gateway.ledger.identities import KeyStore
 from gateway.ledger.statuses import Statuses
 
 COMMAND_SECONDS_MAX = 5.0
+CONNECT_SECONDS_MAX = 1.0  # a Redis that is not there should not keep a person waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,4 +70,4 @@ def redis_url(file: SettingsFile) -> Iterator[str]:
 
 def connect(url: str) -> ScriptChannel:
     """A channel for what is not on the hot path: keys, statuses, probes. Connects at the first command."""
-    return ScriptChannel(url, (), deadline_s=COMMAND_SECONDS_MAX)
+    return ScriptChannel(url, (), deadline_s=COMMAND_SECONDS_MAX, patience_s=CONNECT_SECONDS_MAX)

@@ -35,13 +35,17 @@ MOVED_ON = ("READONLY", "LOADING", "MASTERDOWN")  # this server will not serve u
 class ScriptChannel:
     """Calls scripts on one Redis or Valkey.
 
-    scripts: loaded on every new connection. deadline_s: for each call, resending included. Connects at the first call.
+    scripts: loaded on every new connection. deadline_s: for each call, resending included; patience_s: how long of that
+    a call waits for a connection, all of it if left out. Connects at the first call.
     """
 
-    def __init__(self, url: str, scripts: Sequence[Script], *, deadline_s: float = DEADLINE_S):
+    def __init__(
+        self, url: str, scripts: Sequence[Script], *, deadline_s: float = DEADLINE_S, patience_s: float | None = None
+    ):
         self._address = Address.of(url)
         self._scripts = tuple(scripts)
         self._deadline_s = deadline_s
+        self._patience_s = deadline_s if patience_s is None else patience_s
         self._wire: Wire | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._failures = 0
@@ -82,11 +86,12 @@ class ScriptChannel:
 
     async def _ask(self, command: bytes, *, first: bytes | None = None) -> object:
         self.calls += 1
-        deadline = asyncio.get_running_loop().time() + self._deadline_s
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._deadline_s
         for attempt in range(1 + RESENDS_MOST):
             wire = self._wire
             if wire is None or wire.lost:
-                wire = await self._connected(deadline)
+                wire = await self._connected(min(deadline, loop.time() + self._patience_s))
             try:
                 if first is not None:
                     wire.send(first, deadline).add_done_callback(_heard)

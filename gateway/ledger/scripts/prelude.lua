@@ -18,9 +18,8 @@
 
 local call, format, pack, parts, max, sub = redis.call, string.format, struct.pack, struct.unpack, math.max, string.sub
 local EXACT = 9007199254740992  -- 2^53: below it a double is an exact integer; beyond it Redis itself does the sum
-local TOUCHED, ENDING = string.byte('+'), string.byte('@')
+local TOUCHED, ENDING = 43, 64  -- the bytes '+' and '@' that a life begins with
 local FIVE, SIX = '>i8i8i8i8i8', '>i8i8i8i8i8i8'
-local NOUGHT_SPENT, NOUGHT_HELD = string.rep('\0', 40), string.rep('\0', 48)
 local RETENTION_MS = 900000     -- an older id answers STALE
 local KEEP_MS = 910000          -- rows outlive the retention by more than ids can run ahead of us
 local AHEAD_MS = 5000           -- an id further in the future was not made from this server's time
@@ -69,12 +68,12 @@ end
 
 -- MGET calls a key of a wrong type absent, GET refuses it.
 local function standing(counters, i)
-  local value = counters.values[i] or call('GET', counters.keys[i]) or NOUGHT_SPENT
+  local value = counters.values[i] or call('GET', counters.keys[i]) or string.rep('\0', 40)
   if #value ~= 40 and #value ~= 88 then error('not a counter: ' .. counters.keys[i]) end
   return value
 end
 
-local function held_part(value) return #value == 88 and sub(value, 41) or NOUGHT_HELD end
+local function held_part(value) return #value == 88 and sub(value, 41) or string.rep('\0', 48) end
 
 -- What of these amounts a counter takes that counts only those units. Most counters of a plan take the same.
 local function taken(amounts, units, known)

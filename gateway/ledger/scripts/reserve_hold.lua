@@ -77,18 +77,14 @@ local now = now_ms()
 local stale = foreign(member, now)
 if stale then return {'STALE', stale} end
 if now < tonumber(ARGV[5]) or (ARGV[6] ~= '' and now >= tonumber(ARGV[6])) then return {'WINDOW'} end
-amounts_of(ARGV[4])
 local candidates = (#ARGV - 7 - plans * 3) / 2
-local asked = {}
-for candidate = 1, candidates do asked[candidate] = amounts_of(amounts_text(candidate)) end
-
 local reaped = reap(prefix, now, REAPED_MOST)
 local denial
 for candidate = 1, candidates do
-  local counters = look(candidate)
-  local passed = obstacle(counters, asked[candidate])
+  local counters, asked = look(candidate), amounts_of(amounts_text(candidate))
+  local passed = obstacle(counters, asked)
   if not passed then
-    add(counters, nil, asked[candidate])
+    add(counters, nil, asked)
     local plan = ARGV[5 + plan_number(candidate) * 3]
     call('SET', KEYS[1], table.concat({'held', candidate, amounts_text(candidate), ARGV[4], plan}, '\n'))
     call('ZADD', prefix .. 'l', now + tonumber(ARGV[3]), member)
