@@ -198,9 +198,8 @@ class Attempts:
         try:
             await self._relayed(walk, attempt, answer)
         except (ClientGone, asyncio.CancelledError):
-            if attempt.result is not AttemptResult.SERVED and attempt.result is not AttemptResult.REJECTED_UNBILLED:
-                attempt.result = AttemptResult.CANCELLED
-                attempt.draining = self._drainer.takes(walk, attempt)
+            self._relay.left(walk, attempt)
+            attempt.draining = attempt.result is AttemptResult.CANCELLED and self._drainer.takes(walk, attempt)
             raise
         finally:
             if attempt.draining:

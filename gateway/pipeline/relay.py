@@ -106,6 +106,19 @@ class Relay:
             await walk.reply.write(tail)
         await walk.reply.end()
 
+    def left(self, walk: Walk, attempt: Attempt) -> None:
+        """The caller has gone. One that hangs up on `[DONE]` was served; usage that came by then is the truth."""
+        if attempt.result in (AttemptResult.SERVED, AttemptResult.REJECTED_UNBILLED):
+            return
+        attempt.result = AttemptResult.CANCELLED
+        if (reader := attempt.reader) is None:
+            return
+        attempt.usage = sane(reader.usage, walk.call, attempt.choice.quote.output_tokens_max)
+        if reader.complete and not reader.failed:
+            attempt.complete = True
+            attempt.result = AttemptResult.SERVED
+            walk.end(Outcome.SERVED, 200)
+
     async def rejected(self, walk: Walk, attempt: Attempt, answer: Answer, body: bytes) -> None:
         """The upstream's 4xx that the caller caused: passed verbatim, and said to be the upstream's."""
         attempt.result = AttemptResult.REJECTED_UNBILLED

@@ -87,17 +87,19 @@ def test_a_caller_that_did_not_ask_for_usage_gets_none_and_finds_it_by_request_i
 def test_our_token_counters_equal_the_servers_own_over_a_run(
     client: openai.OpenAI, house: Gateway, llama: Llama
 ) -> None:
+    settled(house)
     before, ours_before = llama.counters(), our_tokens(house)
     for turn in range(6):
         if turn % 2:
             ask(client, f"Turn {turn}: say one word.")
         else:
             list(ask(client, f"Turn {turn}: say one word.", stream=True))
-    after = llama.counters()
+    settled(house)
+    after, ours_after = llama.counters(), our_tokens(house)
 
+    ours = {kind: ours_after[kind] - ours_before[kind] for kind in ours_after}
     served_prompt = sum(after[n] - before[n] for n in ("prompt_tokens_total", "prompt_tokens_cached_total"))
     served_output = after["tokens_predicted_total"] - before["tokens_predicted_total"]
-    ours = eventually(lambda: {k: v - ours_before[k] for k, v in our_tokens(house).items()}, output=served_output)
     assert ours["uncached_input"] + ours["cached_input"] == served_prompt
     assert ours["output"] == served_output
 
@@ -121,9 +123,9 @@ def our_tokens(house: Gateway) -> dict[str, float]:
     return {kind: house.metric("joulegate_tokens_total", kind=kind) for kind in kinds}
 
 
-def eventually(read, *, output: float, seconds: float = 5.0) -> dict[str, float]:  # type: ignore[no-untyped-def]
-    """Records are closed just after the answer: look again until the output count is there."""
-    until = time.monotonic() + seconds
-    while (seen := read())["output"] < output and time.monotonic() < until:
-        time.sleep(0.05)
-    return seen
+def settled(house: Gateway, seconds: float = 10.0) -> None:
+    """Until every request sent so far is in the metrics: a record is closed just after its answer."""
+    until, seen = time.monotonic() + seconds, -1.0
+    while (now := house.metric("joulegate_requests_total")) != seen and time.monotonic() < until:
+        seen = now
+        time.sleep(0.3)

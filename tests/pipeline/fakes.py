@@ -56,9 +56,10 @@ class WordCounter:
 
 
 class FakeReply:
-    """Keeps what a caller would have received. `leaves_after` bytes it is gone."""
+    """Keeps what a caller would have received. `leaves_after` bytes, or at the sight of some, it is gone."""
 
-    def __init__(self, leaves_after: int | None = None) -> None:
+    def __init__(self, leaves_after: int | None = None, leaves_at: bytes | None = None) -> None:
+        self.leaves_at = leaves_at
         self.started = self.cut_short = False
         self.status = 0
         self.headers: dict[str, str] = {}
@@ -97,6 +98,8 @@ class FakeReply:
 
     def _leave(self) -> None:
         if self.leaves_after is not None and len(self.body) >= self.leaves_after:
+            raise ClientGone
+        if self.leaves_at is not None and self.leaves_at in self.body:
             raise ClientGone
 
 

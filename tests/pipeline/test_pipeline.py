@@ -407,3 +407,17 @@ async def test_a_key_that_may_not_see_backends_does_not_learn_their_names_from_e
     for reply in (failed, refused):
         assert reply.refusal is not None
         assert "secret-gpu" not in reply.refusal.message
+
+
+@pytest.mark.parametrize("asks_for_usage", [True, False])
+async def test_a_client_that_hangs_up_on_done_was_served_and_pays_what_the_backend_said(asks_for_usage: bool) -> None:
+    upstream = FakeUpstream(a_stream("four", "five", hangs=True))
+    house = House(a_snapshot(a_member("cheap")), cheap=upstream)
+    options = {"include_usage": asks_for_usage}
+
+    await house.ask({"stream": True, "stream_options": options}, FakeReply(leaves_at=b"[DONE]"))
+
+    assert house.record.outcome is Outcome.SERVED
+    assert house.record.usage.basis is Basis.PROVIDER
+    assert house.record.rated is not None
+    assert house.record.rated.usd_nanos == 120
