@@ -138,7 +138,7 @@ def sane(usage: TokenUsage | None, call: ModelCall, output_bound: int) -> TokenU
 
 def summary_of(walk: Walk, attempt: Attempt, usage: TokenUsage) -> bytes:
     """What `GET /v1/usage/{id}` answers, as JSON, reduced to what the key may see."""
-    bill = walk.bill(attempt.choice.quote.member, attempt.rated or NOTHING, attempt.hold)
+    bill = attempt.bill or walk.bill(attempt.choice.quote.member, attempt.rated or NOTHING, attempt.hold)
     return orjson.dumps(
         {
             "id": walk.record.request_id,

@@ -59,12 +59,16 @@ def _of_the_last(walk: Walk, last: Attempt, row: AttemptRecord) -> None:
         record.ttft_ms = row.first_token_ms
         record.tpot_ms = tpot_ms(row)
     if row.result is AttemptResult.SERVED:
-        record.baseline_dearest_usd_nanos = dearest_usd_nanos(walk, row.usage)
+        record.baseline_dearest_usd_nanos = dearest_usd_nanos(walk, last, row.usage)
 
 
-def dearest_usd_nanos(walk: Walk, usage: TokenUsage) -> int:
+def dearest_usd_nanos(walk: Walk, served: Attempt, usage: TokenUsage) -> int:
     """The same usage rated on the dearest member of the served model: what was saved is the difference."""
-    return max(rated(quote.member.rates, usage).usd_nanos for quote in walk.ask.quotes)
+    dearest = 0 if served.rated is None else served.rated.usd_nanos
+    for quote in walk.ask.quotes:
+        if quote is not served.choice.quote:
+            dearest = max(dearest, rated(quote.member.rates, usage).usd_nanos)
+    return dearest
 
 
 def tpot_ms(row: AttemptRecord) -> float | None:

@@ -49,7 +49,7 @@ class Relay:
         if attempt.usage is None:
             attempt.usage = await self._count(attempt, member)
         attempt.rated = rated(member.rates, attempt.usage)
-        bill = walk.bill(member, attempt.rated, attempt.hold)
+        bill = attempt.bill = walk.bill(member, attempt.rated, attempt.hold)
         in_headers_only = walk.incoming.caller.usage_in_headers_only
         body = raw if in_headers_only else openai.price_answer(facts, attempt.usage, bill)
         headers = self._headers(walk, attempt, answer, now) + cost_headers(bill)

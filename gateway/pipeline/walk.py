@@ -74,6 +74,7 @@ class Attempt:
     usage: TokenUsage | None = None  # sane and reported by the backend
     output_texts: tuple[str, ...] = ()  # to be counted when no usage came
     rated: Amounts | None = None
+    bill: Bill | None = None  # what the caller was told, once a whole answer was priced
     failure: FailureKind | None = None
     retry_after_s: float | None = None
     result: AttemptResult = AttemptResult.UNSENT
