@@ -249,3 +249,88 @@ async def test_a_script_that_is_sent_again_changes_nothing(keys: KeyStore, redis
     assert [await keys._written(identity, "d1", "") for _ in range(2)] == [True, True]
     assert await redis.get("jg:keys:version") == b"1"
     assert await keys.list() == [identity]
+
+
+async def test_callers_who_ask_at_once_share_one_look_up_and_one_who_leaves_ends_it_for_nobody(
+    keys: KeyStore, channel: ScriptChannel, clock: Clock
+) -> None:
+    made = await keys.create(Identity("k1", "support"))
+    found = RedisIdentities(channel, PEPPER, wall_ms=clock.ms, monotonic=clock.monotonic)
+    await found.refresh()
+    before = channel.calls
+
+    first, *others = [asyncio.ensure_future(asked(found, made.key)) for _ in range(50)]
+    await asyncio.sleep(0)  # all of them ask
+    first.cancel()
+
+    assert await asyncio.gather(*others) == [Identity("k1", "support")] * 49
+    assert channel.calls - before == 1
+
+
+async def test_a_change_sends_nobody_to_redis_and_is_known_to_all_after_one_look(
+    keys: KeyStore, channel: ScriptChannel, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identities, "RENEWED_AT_ONCE", 2)
+    made = [await keys.create(Identity(f"k{number}", "support")) for number in range(5)]
+    found = RedisIdentities(channel, PEPPER, wall_ms=clock.ms, monotonic=clock.monotonic)
+    await found.refresh()
+    for each in made:
+        await asked(found, each.key)
+    await keys.revoke("k3")
+    before = channel.calls
+
+    await found.refresh()
+
+    assert channel.calls - before == 4  # the version, and five records by two
+    remembered = [found.find(each.key.encode()) for each in made if each.identity.key_id != "k3"]
+    assert remembered == [each.identity for each in made if each.identity.key_id != "k3"]
+    assert await asked(found, made[3].key) is None
+
+
+async def test_a_former_answer_is_given_until_the_new_one_is_here_but_no_longer_than_a_second_after_the_change(
+    keys: KeyStore, valkey_url: str, clock: Clock
+) -> None:
+    made = await keys.create(Identity("k1", "support"))
+    async with FaultProxy(str(socket_of(valkey_url))) as proxy, impatient(proxy.port) as client:
+        found = RedisIdentities(client, PEPPER, wall_ms=clock.ms, monotonic=clock.monotonic)
+        await found.refresh()
+        await asked(found, made.key)
+        await keys.revoke("k1")
+        proxy.latency_s = 0.1
+        refreshing = asyncio.ensure_future(found.refresh())
+        while not found._former:  # it has seen that something changed, and asks what
+            await asyncio.sleep(0.005)
+
+        assert found.find(made.key.encode()) == Identity("k1", "support")
+        clock.now += identities.FOLLOWED_S
+        assert await asked(found, made.key) is None
+        await refreshing
+        assert await asked(found, made.key) is None
+
+
+async def test_a_renewal_that_fails_is_made_good_by_the_next_look(
+    keys: KeyStore, valkey_url: str, clock: Clock
+) -> None:
+    made = await keys.create(Identity("k1", "support"))
+    async with FaultProxy(str(socket_of(valkey_url))) as proxy, impatient(proxy.port) as client:
+        found = RedisIdentities(client, PEPPER, wall_ms=clock.ms, monotonic=clock.monotonic)
+        await found.refresh()
+        await asked(found, made.key)
+        await keys.create(Identity("k2", "support"))
+        proxy.latency_s = 0.05
+        refreshing = asyncio.ensure_future(found.refresh())
+        while not found._former:
+            await asyncio.sleep(0.005)
+        proxy.refuse = True
+        proxy.reset_all()
+        with pytest.raises(LedgerUnavailable):
+            await refreshing
+        clock.now += identities.FOLLOWED_S
+        with pytest.raises(LedgerUnavailable):
+            await asked(found, made.key)
+
+        proxy.refuse, proxy.latency_s = False, 0.0
+        await client.connect()
+        await found.refresh()
+
+        assert found.find(made.key.encode()) == Identity("k1", "support")
