@@ -15,6 +15,7 @@ from gateway.domain.usage import Basis, TokenUsage
 from gateway.domain.value import value
 
 _USAGE_MARK = b'"usage"'
+_PLAIN = frozenset({"role", "content", "annotations"})  # nearly every message says nothing else: 0.5 us, not 1.2
 _DECODER = json.JSONDecoder()
 
 
@@ -90,9 +91,12 @@ def choice_text(choice: object) -> str:
 
 def message_text(message: dict[str, Any]) -> str:
     """What an assistant's message or delta says, parts joined."""
+    content = message.get("content")
+    if isinstance(content, str) and {name for name, said in message.items() if said} <= _PLAIN:
+        return content
     thoughts = message.get("reasoning_content") or message.get("reasoning")  # some servers send both, the same
-    pieces = [said for said in (thoughts, message.get("content"), message.get("refusal")) if isinstance(said, str)]
-    parts = [message.get("audio"), *_list(message.get("content"))]
+    pieces = [said for said in (thoughts, content, message.get("refusal")) if isinstance(said, str)]
+    parts = [message.get("audio"), *_list(content)]
     for part in parts:
         said = (part.get("text"), part.get("transcript")) if isinstance(part, dict) else ()
         pieces += [text for text in said if isinstance(text, str)]

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from gateway.dialects.checks import boolean, deeper_than, described, integer, invalid, optional_object
-from gateway.dialects.texts import TOKENS_PRIMING_REPLY, MessageReader, prompt_texts, schema_texts
+from gateway.dialects.texts import SCHEMA_FIELDS, TOKENS_PRIMING_REPLY, MessageReader, prompt_texts, schema_texts
 from gateway.domain.call import CallKind, CountedText, ModelCall
 from gateway.domain.catalog import Limits, Member
 from gateway.domain.faults import InvalidRequest
@@ -17,6 +17,9 @@ OUTPUT_TOKENS_MAX = 10_000_000  # a hundred times the longest answer on offer; k
 BEST_OF_MAX = 20
 # Every spelling of the caller's bound that some server obeys. The largest given one is what a hold must cover.
 BOUND_FIELDS = ("max_tokens", "max_completion_tokens", "n_predict")
+# A body that has none of them, as most have, is told so by one look instead of one at each (1 us less a request).
+NEED_FIELDS = frozenset({"tools", "functions", "logprobs", "top_logprobs", "response_format", "modalities"})
+NO_NEEDS: frozenset[str] = frozenset()
 
 _PATHS = {
     CallKind.CHAT: "/chat/completions",
@@ -78,7 +81,8 @@ def _chat(body: dict[str, Any], model: str, size: int, limits: Limits) -> ModelC
     reader = MessageReader(limits.content_parts)
     texts = reader.read(messages)
     needs = reader.needs | _needs(body)
-    texts.extend(schema_texts(body))
+    if not SCHEMA_FIELDS.isdisjoint(body):
+        texts.extend(schema_texts(body))
     stream, wants_usage = _streaming(body)
     return ModelCall(
         kind=CallKind.CHAT,
@@ -90,7 +94,7 @@ def _chat(body: dict[str, Any], model: str, size: int, limits: Limits) -> ModelC
         texts=tuple(texts),
         fixed_tokens=TOKENS_PRIMING_REPLY,
         token_ids=0,
-        needs=frozenset(needs),
+        needs=frozenset(needs) if needs else NO_NEEDS,
         body=body,
         body_bytes=size,
     )
@@ -142,6 +146,8 @@ def _embedding(body: dict[str, Any], model: str, size: int, limits: Limits) -> M
 def _streaming(body: dict[str, Any]) -> tuple[bool, bool]:
     """Whether the answer streams, and whether the caller asked for the usage event."""
     stream = boolean(body, "stream")
+    if "stream_options" not in body:
+        return stream, False
     options = optional_object(body, "stream_options")
     wants_usage = boolean(options, "include_usage", "stream_options.include_usage")
     return stream, stream and wants_usage
@@ -149,12 +155,18 @@ def _streaming(body: dict[str, Any]) -> tuple[bool, bool]:
 
 def _bound(body: dict[str, Any], least: int) -> int | None:
     """The caller's bound on the length of one choice; of several spellings the largest, since a server obeys any."""
-    given = [integer(body, name, least, OUTPUT_TOKENS_MAX) for name in BOUND_FIELDS if name in body]
-    return max((bound for bound in given if bound is not None), default=None)
+    largest = None
+    for name in BOUND_FIELDS:
+        bound = integer(body, name, least, OUTPUT_TOKENS_MAX)
+        if bound is not None and (largest is None or bound > largest):
+            largest = bound
+    return largest
 
 
 def _needs(body: dict[str, Any]) -> set[str]:
-    needs = set()
+    needs: set[str] = set()
+    if NEED_FIELDS.isdisjoint(body):
+        return needs
     if body.get("tools") or body.get("functions"):
         needs.add("tools")
     if boolean(body, "logprobs") or body.get("top_logprobs"):

@@ -34,6 +34,7 @@ AUDIO_BASE64_PER_TOKEN = 400 * 4 // 3  # 100 ms of 32 kbit/s
 OPAQUE_CHARACTERS_PER_TOKEN = 50
 
 ONE_TOKEN_ROLES = frozenset({"system", "user", "assistant", "developer", "tool", "function"})
+SCHEMA_FIELDS = frozenset({"tools", "functions", "response_format"})  # where `schema_texts` looks
 _PLAIN_KEYS = 2  # role and content
 
 

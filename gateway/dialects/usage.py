@@ -9,6 +9,7 @@ from gateway.domain.bill import Bill
 from gateway.domain.call import CallKind
 from gateway.domain.usage import Basis, TokenUsage
 
+EMBEDDING = CallKind.EMBEDDING  # an enum's attribute is slow to look up
 TOKENS_SANE_MAX = 2**31  # no request of today comes within a factor of 100; what is above is garbage or an attack
 
 
@@ -25,10 +26,10 @@ def read_usage(kind: CallKind, usage: object) -> TokenUsage | None:
     if prompt_details is None or completion_details is None:
         return None
     given = _tokens(usage, "prompt_tokens")
-    output = _tokens(usage, "completion_tokens", 0 if kind is CallKind.EMBEDDING else None)
-    cached = _tokens(prompt_details, "cached_tokens", 0)
-    written = _tokens(prompt_details, "cache_write_tokens", 0)
-    reasoning = _tokens(completion_details, "reasoning_tokens", 0)
+    output = _tokens(usage, "completion_tokens", 0 if kind is EMBEDDING else None)
+    cached = _tokens(prompt_details, "cached_tokens", 0) if prompt_details else 0
+    written = _tokens(prompt_details, "cache_write_tokens", 0) if prompt_details else 0
+    reasoning = _tokens(completion_details, "reasoning_tokens", 0) if completion_details else 0
     if given is None or output is None or cached is None or written is None or reasoning is None:
         return None
     if reasoning and usage.get("total_tokens") == given + output + reasoning:
@@ -67,18 +68,23 @@ def with_price(usage: dict[str, Any], bill: Bill, basis: str | None = None) -> d
 
 def joulegate_fields(bill: Bill) -> dict[str, Any]:
     """`usage.joulegate`: dollars, joules and grams as JSON numbers, nano-dollars as the exact integer."""
-    nanos, session = bill.usd_nanos, bill.session_usd_nanos
-    fields: dict[str, Any] = {
-        "backend": bill.backend,
-        "cost_usd": None if nanos is None else _usd(nanos),
-        "cost_usd_nanos": nanos,
-        "energy_joules": None if bill.energy_mj is None else bill.energy_mj / MJ_PER_JOULE,
-        "energy_boundary": bill.energy_boundary,
-        "energy_tier": bill.energy_tier,
-        "carbon_grams": None if bill.carbon_ug is None else bill.carbon_ug / UG_PER_GRAM,
-        "session_cost_usd": None if session is None else _usd(session),
-    }
-    return {name: value for name, value in fields.items() if value is not None}
+    fields: dict[str, Any] = {}
+    if bill.backend is not None:
+        fields["backend"] = bill.backend
+    if bill.usd_nanos is not None:
+        fields["cost_usd"] = _usd(bill.usd_nanos)
+        fields["cost_usd_nanos"] = bill.usd_nanos
+    if bill.energy_mj is not None:
+        fields["energy_joules"] = bill.energy_mj / MJ_PER_JOULE
+    if bill.energy_boundary is not None:
+        fields["energy_boundary"] = bill.energy_boundary
+    if bill.energy_tier is not None:
+        fields["energy_tier"] = bill.energy_tier
+    if bill.carbon_ug is not None:
+        fields["carbon_grams"] = bill.carbon_ug / UG_PER_GRAM
+    if bill.session_usd_nanos is not None:
+        fields["session_cost_usd"] = _usd(bill.session_usd_nanos)
+    return fields
 
 
 def _usd(nanos: int) -> float:

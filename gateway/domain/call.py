@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -29,8 +28,14 @@ class CountedText:
     extra_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True, weakref_slot=True)
-class ModelCall:
+class _Watched:
+    """What a weak reference can point at: counts of a call are kept as long as the call is."""
+
+    __slots__ = ("__weakref__",)
+
+
+@value
+class ModelCall(_Watched):
     """One parsed request. `body` is the caller's JSON and is never changed in place.
 
     needs: capabilities beyond the kind, of {"tools", "vision", "audio", "json", "logprobs"}.

@@ -33,7 +33,7 @@ class TextCounter(Protocol):
 class Features:
     """What a call is to any tokenizer: text tokens by one encoding, and what the dialect's rule adds to them.
 
-    script: None where the count is exact, since then there is nothing to scale.
+    script: None where the count is exact, since then there is nothing to scale; `unscaled` is the answer then.
     """
 
     counted: Count
@@ -41,8 +41,8 @@ class Features:
     messages: int
     script: Script | None
     given_ids: int
-    exact: bool
     teaches: bool
+    unscaled: Count
 
 
 class InputEstimator:
@@ -110,22 +110,26 @@ class InputEstimator:
 
     def _on(self, member: str, seen: Features) -> Count:
         if seen.script is None:
-            tokens = seen.counted.tokens + seen.overhead + seen.given_ids
-            return Count(tokens, seen.exact)
+            return seen.unscaled
         tokens = self._ratios.tokens(
             member, seen.script, counted=seen.counted.tokens, overhead=seen.overhead, messages=seen.messages
         )
         return Count(tokens + seen.given_ids, exact=False)
 
     def _remember(self, call: ModelCall, encoding: str | None, counted: Count) -> Features:
+        overhead, needs = call.fixed_tokens, call.needs
+        for part in call.texts:
+            overhead += part.extra_tokens
         features = Features(
             counted=counted,
-            overhead=call.fixed_tokens + sum(part.extra_tokens for part in call.texts),
+            overhead=overhead,
             messages=len(call.texts),
             script=None if encoding else class_of(call),
             given_ids=call.token_ids,
-            exact=counted.exact and not call.needs & BY_RULE,
-            teaches=counted.exact and not call.needs & NOT_TEXT,
+            teaches=counted.exact and NOT_TEXT.isdisjoint(needs),
+            unscaled=Count(
+                counted.tokens + overhead + call.token_ids, exact=counted.exact and BY_RULE.isdisjoint(needs)
+            ),
         )
         key = (id(call), encoding)
         # The id is free for another call only after this one is gone, and then the entry is gone with it.

@@ -46,11 +46,11 @@ class Lengths:
 
     def learn(self, tokens: int) -> None:
         """One answer ended."""
-        self._next /= _DECAY
-        self._buckets[_bucket(tokens)] += self._next
-        self._sum += self._next * tokens
-        self._weight += self._next
-        if self._next > _RESCALE_AT:
+        weight = self._next = self._next / _DECAY
+        self._buckets[_bucket(tokens)] += weight
+        self._sum += weight * tokens
+        self._weight += weight
+        if weight > _RESCALE_AT:
             self._rescale()
 
     def quantile(self, q: float) -> int:
@@ -91,9 +91,13 @@ class OutputLengths:
         mean = float(self._expected_prior)
         for known in (self._models.get(model), self._keys.get((model, key_id))):
             if known is not None:
-                share = known.answers / (known.answers + ENOUGH)
+                answers = known.answers
+                share = answers / (answers + ENOUGH)
                 mean = share * known.mean + (1 - share) * mean
-        return max(1, min(bound, round(mean)))
+        tokens = round(mean)
+        if tokens > bound:
+            tokens = bound
+        return tokens if tokens > 1 else 1
 
     def quantile(self, model: str, key_id: str, q: float, bound: int) -> int:
         """Tokens that a share `q` of answers stays under; `bound` while too few answers are known to tell.

@@ -42,13 +42,14 @@ def _tier(tiers: tuple[PriceTier, ...], input_tokens: int) -> PriceTier:
 def _amounts(token: TokenRates, usage: TokenUsage, carbon_ug_per_kj: int | None, up: bool) -> Amounts:
     inputs, outputs = usage.input_tokens, usage.output_tokens
     cached, written, reasoning = usage.cached_input_tokens, usage.cache_write_tokens, usage.reasoning_tokens
-    if cached + written > inputs or reasoning > outputs:  # parts above their whole: never charge a negative rest
-        cached = min(cached, inputs)
-        written = min(written, inputs - cached)
-        reasoning = min(reasoning, outputs)
-    picos = token.usd_request + token.usd_uncached_input * (inputs - cached - written) + token.usd_output * outputs
+    picos = token.usd_request + token.usd_uncached_input * inputs + token.usd_output * outputs
     if cached or written or reasoning:
-        picos += token.usd_cached_input * cached + token.usd_cache_write * written
+        if cached + written > inputs or reasoning > outputs:  # parts above their whole: never charge a negative rest
+            cached = min(cached, inputs)
+            written = min(written, inputs - cached)
+            reasoning = min(reasoning, outputs)
+        picos += (token.usd_cached_input - token.usd_uncached_input) * cached
+        picos += (token.usd_cache_write - token.usd_uncached_input) * written
         picos += (token.usd_reasoning - token.usd_output) * reasoning
     nanos = -(-picos // PICOS_PER_NANO) if up else half_even(picos, PICOS_PER_NANO)
     per_input, per_output, per_request = token.energy_uncached_input, token.energy_output, token.energy_request

@@ -7,8 +7,8 @@ from fractions import Fraction
 
 def half_even(numerator: int, denominator: int) -> int:
     """`numerator / denominator` to the nearest integer, ties to the even one."""
-    quotient, rest = divmod(numerator, denominator)
-    twice = rest + rest
+    quotient = numerator // denominator
+    twice = 2 * (numerator - quotient * denominator)
     if twice > denominator or (twice == denominator and quotient & 1):
         return quotient + 1
     return quotient

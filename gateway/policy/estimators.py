@@ -27,6 +27,7 @@ WARM_SAMPLES = 10
 VARIANCE_PRIOR = 0.09
 VARIANCE_MIN = 0.0025
 RESIDUAL_MAX = 4.0
+LEAST_MS = 0.01
 P99 = 2.326
 SURE = 4.5
 _SQRT_HALF = math.sqrt(0.5)
@@ -115,16 +116,22 @@ class Residual:
 
         A few samples agreeing with each other do not make a cold member certain: its spread stays as wide as the prior.
         """
-        error = max(-RESIDUAL_MAX, min(RESIDUAL_MAX, error))
+        if not -RESIDUAL_MAX <= error <= RESIDUAL_MAX:
+            error = math.copysign(RESIDUAL_MAX, error)
         surprise = error - self.mean
-        weight = WEIGHT_MAX if canary else min(WEIGHT_MAX, max(WEIGHT_MIN, 1.0 - math.exp(-gap_s / RESIDUAL_MEMORY_S)))
-        if surprise > PEAK:
-            weight = max(weight, PEAK_WEIGHT_MIN)
+        weight = WEIGHT_MAX if canary else 1.0 - math.exp(-gap_s / RESIDUAL_MEMORY_S)
+        if weight < WEIGHT_MIN:
+            weight = WEIGHT_MIN
+        elif weight > WEIGHT_MAX:
+            weight = WEIGHT_MAX
+        if surprise > PEAK and weight < PEAK_WEIGHT_MIN:
+            weight = PEAK_WEIGHT_MIN
         spread = VARIANCE_PRIOR if canary else (1.0 - weight) * surprise * surprise
-        if not warm:
-            spread = max(spread, VARIANCE_PRIOR)
+        if not warm and spread < VARIANCE_PRIOR:
+            spread = VARIANCE_PRIOR
         self.mean += weight * surprise
-        self.variance = max(VARIANCE_MIN, (1.0 - weight) * self.variance + weight * spread)
+        variance = (1.0 - weight) * self.variance + weight * spread
+        self.variance = variance if variance > VARIANCE_MIN else VARIANCE_MIN
         self._derive()
 
 
@@ -144,17 +151,35 @@ class Estimator:
         """The 99th percentile around a prediction."""
         return predicted_ms * math.exp(self.residual.mean + P99 * self.residual.sd)
 
-    def observe(self, features: Sequence[float], actual_ms: float, now: float, *, canary: bool = False) -> None:
-        """Learn from one sample. Targets are relative, so that a long prompt does not outweigh many short ones."""
-        actual_ms = max(actual_ms, 0.01)
-        predicted_ms = max(self.regression.predict(features), 0.01)
+    def predict_ms(self, features: Sequence[float]) -> float:
+        """What the shape says of these features, never nothing: ratios are taken of it."""
+        predicted_ms = self.regression.predict(features)
+        return predicted_ms if predicted_ms > LEAST_MS else LEAST_MS
+
+    def observe(
+        self,
+        features: Sequence[float],
+        actual_ms: float,
+        now: float,
+        *,
+        canary: bool = False,
+        predicted_ms: float | None = None,
+    ) -> None:
+        """Learn from one sample. Targets are relative, so that a long prompt does not outweigh many short ones.
+
+        predicted_ms: what `predict_ms` says of the features, where the caller has asked it already.
+        """
+        if actual_ms < LEAST_MS:
+            actual_ms = LEAST_MS
+        if predicted_ms is None:
+            predicted_ms = self.predict_ms(features)
         error = math.log(actual_ms / predicted_ms)
         warm = self.samples >= WARM_SAMPLES
         if not warm or (abs(error) <= SHAPE_RESIDUAL_MAX and now - self._shaped_at >= SHAPE_EVERY_S):
             self._shaped_at = now
             self.regression.learn([feature / predicted_ms for feature in features], actual_ms / predicted_ms)
         if not warm:  # what the shape has just taken up is not an error as well
-            error = math.log(actual_ms / max(self.regression.predict(features), 0.01))
+            error = math.log(actual_ms / self.predict_ms(features))
         self.residual.learn(error, now - self.last_at, canary=canary, warm=warm)
         self.samples += 1
         self.last_at = now

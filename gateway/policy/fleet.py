@@ -17,6 +17,7 @@ from gateway.policy.breaker import Breaker, Errors, Event, Phase, Throttle
 from gateway.policy.estimators import EstimatorState, tpot_estimator, ttft_estimator
 from gateway.policy.sla import met
 
+PROBE, SUCCESS, CLOSED = Reason.PROBE, Event.SUCCESS, Phase.CLOSED  # an enum's attribute is slow to look up
 SILENCE_FACTOR = 1.5
 SILENCE_SLACK_S = 0.3
 CANARY_AFTER_S = 8.0
@@ -104,11 +105,11 @@ class MemberState:
         wait_s = CANARY_AFTER_GOOD_NEWS_S if self.hopeful else CANARY_AFTER_S
         return now - self.ttft.last_at > wait_s and now > self.probe_until
 
-    def saw_first(self, ticket: Ticket, ttft_ms: float, now: float) -> None:
+    def saw_first(self, ticket: Ticket, ttft_ms: float, now: float, *, predicted_ms: float | None = None) -> None:
         """Learn a TTFT; what a canary says of an old belief decides when the next one goes."""
-        canary = ticket.reason is Reason.PROBE or ticket.trial
+        canary = ticket.reason is PROBE or ticket.trial
         believed = self.ttft.residual.mean
-        self.ttft.observe(ticket.features, ttft_ms, now, canary=canary)
+        self.ttft.observe(ticket.features, ttft_ms, now, canary=canary, predicted_ms=predicted_ms)
         if canary:
             self.hopeful = self.ttft.residual.mean < believed
             self.probe_until = 0.0
@@ -154,7 +155,7 @@ class Ticket:
 def begin(ticket: Ticket, ttft_ms: float, tpot_ms: float, output_tokens_max: int) -> None:
     """Count an attempt in; it weighs on the next decision at once."""
     member, load = ticket.member, ticket.member.load
-    canary = ticket.reason is Reason.PROBE or load.silent(ticket.started)
+    canary = ticket.reason is PROBE or load.silent(ticket.started)
     load.in_flight += 1
     silence_ms = member.ttft.p99_ms(ttft_ms)
     if ticket.stream:
@@ -164,7 +165,7 @@ def begin(ticket: Ticket, ttft_ms: float, tpot_ms: float, output_tokens_max: int
         load.whole[ticket] = None
         silence_ms += member.tpot.p99_ms(tpot_ms) * output_tokens_max
     ticket.due_at = ticket.started + SILENCE_FACTOR * silence_ms / 1000.0 + SILENCE_SLACK_S
-    if load.breaker.phase is not Phase.CLOSED and breakers.admits(load.breaker, ticket.started):
+    if load.breaker.phase is not CLOSED and breakers.admits(load.breaker, ticket.started):
         ticket.trial = True
         load.breaker = breakers.step(load.breaker, Event.TRIAL, ticket.started, 0.5)
     if canary:
@@ -193,7 +194,9 @@ def _leave_queue(ticket: Ticket) -> None:
 def _hear(ticket: Ticket, event: Event, now: float, chance: float) -> None:
     """Tell the breaker; while it is not closed, only its trial is worth listening to."""
     load = ticket.member.load
-    if load.breaker.phase is Phase.CLOSED or ticket.trial:
+    if event is SUCCESS and load.breaker is breakers.CLOSED and not ticket.trial:
+        return  # as nearly always: nothing to forgive
+    if load.breaker.phase is CLOSED or ticket.trial:
         load.breaker = breakers.step(load.breaker, event, now, chance)
         ticket.trial = ticket.trial and event not in (Event.SUCCESS, Event.CENSORED)
 
@@ -218,22 +221,28 @@ def finish(
     _leave_queue(ticket)
     load.whole.pop(ticket, None)
     load.in_flight -= 1
-    if failure is FailureKind.RATE_LIMITED or (failure is FailureKind.OVERLOADED and retry_after_s is not None):
-        load.throttle.refused(in_flight, now, retry_after_s, random())
-    if failure in HEALTH_FAILURES:
-        timed_out = failure is FailureKind.TIMEOUT
-        load.errors.failed(now, fast=not timed_out and ticket.first_token_at is None)
-        _hear(ticket, Event.TIMEOUT if timed_out else Event.FAILURE, now, random())
-    elif failure is not None:  # it answered: too much, or the caller's fault
-        load.heard_at = now
-        _hear(ticket, Event.SUCCESS, now, 0.5)
+    if failure is not None:
+        if failure is FailureKind.RATE_LIMITED or (failure is FailureKind.OVERLOADED and retry_after_s is not None):
+            load.throttle.refused(in_flight, now, retry_after_s, random())
+        _failed(ticket, now, failure, random)
     elif client_left:
         _hear(ticket, Event.CENSORED, now, 0.5)
     else:
         load.heard_at = now
         load.throttle.served(load.concurrent_max)
         _learn_speed(ticket, now, output_tokens, 0.5 * (ticket.active + active))
-        _hear(ticket, Event.SUCCESS, now, 0.5)
+        _hear(ticket, SUCCESS, now, 0.5)
+
+
+def _failed(ticket: Ticket, now: float, failure: FailureKind, random: Callable[[], float]) -> None:
+    load = ticket.member.load
+    if failure in HEALTH_FAILURES:
+        timed_out = failure is FailureKind.TIMEOUT
+        load.errors.failed(now, fast=not timed_out and ticket.first_token_at is None)
+        _hear(ticket, Event.TIMEOUT if timed_out else Event.FAILURE, now, random())
+    else:  # it answered: too much, or the caller's fault
+        load.heard_at = now
+        _hear(ticket, SUCCESS, now, 0.5)
 
 
 def _learn_speed(ticket: Ticket, now: float, output_tokens: int, active: float) -> None:
@@ -243,13 +252,12 @@ def _learn_speed(ticket: Ticket, now: float, output_tokens: int, active: float) 
         if ticket.first_token_at is not None and after:
             member.tpot.observe((1.0, active), (now - ticket.first_token_at) * 1000.0 / after, now)
         return
-    canary = ticket.reason is Reason.PROBE or ticket.trial
-    ttft_ms = max(member.ttft.regression.predict(ticket.features), 0.01)
-    tpot_ms = max(member.tpot.regression.predict((1.0, active)), 0.01)
+    canary = ticket.reason is PROBE or ticket.trial
+    ttft_ms, tpot_ms = member.ttft.predict_ms(ticket.features), member.tpot.predict_ms((1.0, active))
     ratio = (now - ticket.started) * 1000.0 / (ttft_ms + tpot_ms * after)
-    member.saw_first(ticket, ttft_ms * ratio, now)
+    member.saw_first(ticket, ttft_ms * ratio, now, predicted_ms=ttft_ms)
     if after:
-        member.tpot.observe((1.0, active), tpot_ms * ratio, now, canary=canary)
+        member.tpot.observe((1.0, active), tpot_ms * ratio, now, canary=canary, predicted_ms=tpot_ms)
 
 
 def kept_promise(ticket: Ticket, now: float, output_tokens: int) -> bool | None:

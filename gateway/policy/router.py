@@ -34,7 +34,8 @@ from gateway.policy.fleet import Load, MemberState, Ticket
 from gateway.policy.ranking import STICKY_DISCOUNT, TOO_LATE, UNKNOWN_AMOUNT, Offer, Ranked, Terms, offers, rank
 from gateway.policy.strategies import strategy_of
 
-DEARER, MISSES_SLA, PROBE = Reason.DEARER, Reason.MISSES_SLA, Reason.PROBE  # an enum's attribute is slow to look up
+DEARER, MISSES_SLA = Reason.DEARER, Reason.MISSES_SLA  # an enum's attribute is slow to look up
+FASTEST, PROBE = Reason.FASTEST, Reason.PROBE
 CANDIDATES_MAX = 3  # what one reserve can weigh
 MISS_PRICE_START, MISS_PRICE_MIN, MISS_PRICE_MAX = 60.0, 30.0, 400.0
 MISS_PRICE_STEP, MISS_PRICE_AIM = 0.06, 0.3  # learning rate, and the share of the error budget it aims at
@@ -87,8 +88,11 @@ class Router:
         if ranked[0][0] == TOO_LATE and any(reason is Reason.SLOW_START for reason, _, _ in held):
             held = _relax(fit, held)  # rather two requests too many on a cold backend than a certain miss
             rising, ranked = self._ranked(ask, fit, now)
-        passed.extend(PassedOver(quote.member.name, reason) for reason, quote, _ in held)
-        canary = self._canary(ask, ranked, now)
+        if held:
+            passed.extend(PassedOver(quote.member.name, reason) for reason, quote, _ in held)
+        canary = None
+        if not ask.tried and ranked[0][3][0] > rising[0][0]:  # somebody is cheaper than the winner
+            canary = self._canary(ask, ranked, now)
         return self._answer(ask, rising, ranked, passed, canary)
 
     def _ranked(
@@ -117,8 +121,6 @@ class Router:
 
     def _canary(self, ask: RouteAsk, ranked: Sequence[Ranked], now: float) -> Ranked | None:
         """The cheapest member below the winner's amount that only an old memory (or none) makes look too slow."""
-        if ask.tried:
-            return None
         _, _, _, (best_amount, *_), (_, _, best_p_miss, _) = ranked[0]
         due = [
             (amount, name, each)
@@ -148,10 +150,12 @@ class Router:
         if not order:
             return Reject(RefusalCode.NO_BACKEND_MEETS_SLA.value, tuple(passed))
         best, wanted = order[0], self._candidates_max
-        passed.extend([_passed_over(each, best) for each in order[wanted:]])
-        passed.extend([state.dearer for _, _, _, state in rising[len(ranked) :]])  # the walk ended below them
+        if len(rising) > wanted:
+            passed.extend([_passed_over(each, best) for each in order[wanted:]])
+            passed.extend([state.dearer for _, _, _, state in rising[len(ranked) :]])  # the walk ended below them
         first = PROBE if canary is not None else _why(ask, order, rising, self._home(ask))
-        choices = [_choice(best, first), *(_choice(each, _why_not(each, best)) for each in order[1:wanted])]
+        choices = [_choice(best, first)]
+        choices += [_choice(each, _why_not(each, best)) for each in order[1:wanted]]
         return Route(tuple(choices), tuple(passed))
 
     def _retry_after_s(self, ask: RouteAsk, passed: Sequence[PassedOver], now: float) -> float | None:
@@ -191,7 +195,7 @@ class Router:
             key = _typical_key(ask)
             typical = self._typical.get(key, float(amount))
             self._typical[key] = typical + TYPICAL_WEIGHT * (amount - typical)
-        if ask.session is not None and ask.model.sticky is not None and choice.reason is not Reason.PROBE:
+        if ask.session is not None and ask.model.sticky is not None and choice.reason is not PROBE:
             home = (ask.model.name, ask.session)
             self._homes[home] = choice.quote.member.name
             self._homes.move_to_end(home)
@@ -229,7 +233,7 @@ class Router:
 
     def _price_miss(self, ticket: Ticket, now: float, output_tokens: int) -> None:
         """A miss makes the next one dearer for its class; one that no choice could have avoided teaches nothing."""
-        if ticket.reason in (Reason.FASTEST, Reason.PROBE):
+        if ticket.reason is FASTEST or ticket.reason is PROBE:
             return
         kept = fleet.kept_promise(ticket, now, output_tokens)
         if kept is not None:

@@ -65,14 +65,17 @@ def met(
 
     Times since the gateway accepted the request. TPOT is undefined below two tokens: then it passes.
     """
-    seen = [(e2e_ms, bound) for bound in (sla.e2e_ms, sla.deadline_ms) if bound is not None]
+    if sla.e2e_ms is not None and e2e_ms > sla.e2e_ms:
+        return False
+    if sla.deadline_ms is not None and e2e_ms > sla.deadline_ms:
+        return False
+    ttft_bound_ms, tpot_bound_ms = sla.ttft_ms, sla.tpot_ms
     if stream:
-        if sla.ttft_ms is not None:
-            seen.append((e2e_ms if ttft_ms is None else ttft_ms, sla.ttft_ms))
-        if sla.tpot_ms is not None:
-            seen.append((tpot_ms if tpot_ms is not None and output_tokens >= 2 else 0.0, sla.tpot_ms))
-    elif sla.ttft_ms is not None and sla.tpot_ms is not None:
-        seen.append((e2e_ms, sla.ttft_ms + sla.tpot_ms * max(0, output_tokens - 1)))
-    elif sla.ttft_ms is not None or sla.tpot_ms is not None:
-        return None if not seen else all(time_ms <= bound_ms for time_ms, bound_ms in seen)
-    return all(time_ms <= bound_ms for time_ms, bound_ms in seen)
+        if ttft_bound_ms is not None and (e2e_ms if ttft_ms is None else ttft_ms) > ttft_bound_ms:
+            return False
+        return tpot_bound_ms is None or tpot_ms is None or output_tokens < 2 or tpot_ms <= tpot_bound_ms
+    if ttft_bound_ms is not None and tpot_bound_ms is not None:
+        return e2e_ms <= ttft_bound_ms + tpot_bound_ms * max(0, output_tokens - 1)
+    if ttft_bound_ms is None and tpot_bound_ms is None:
+        return True
+    return True if sla.e2e_ms is not None or sla.deadline_ms is not None else None
