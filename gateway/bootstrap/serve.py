@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from gateway.bootstrap.process import Process
 
 EXIT_CUT = 1
+# Requests end by reference count: the collector finds next to nothing. At Python's 700 it walked for 60 to 80 us of
+# each small request's 600 (two gateways under load in turn, 28 pairs, standard error 20); 50,000 save nothing more,
+# and resident memory after 500 streams is the same to 1 MiB.
+YOUNG_OBJECTS_MAX = 10_000
 
 
 def serve(config: Path, env: Mapping[str, str], *, workers: int | None = None) -> int:
@@ -126,6 +130,7 @@ def settle_memory() -> None:
     """What was made at start lives as long as we do: the collector need not walk it again at each request."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS_MAX)
 
 
 def open_files_limit() -> None:
