@@ -58,7 +58,18 @@ class ScriptChannel:
     async def call(self, script: Script, keys: Sequence[Part], args: Sequence[Part]) -> object:
         """Run a script and return its answer. Raises LedgerUnavailable: away, too slow, or the server refuses."""
         command = packed("EVALSHA", script.sha, len(keys), *keys, *args)
-        reply = await self._ask(command)
+        wire = self._wire
+        if wire is None or wire.lost:
+            reply = await self._ask(command)
+        else:  # as `_ask` does, in this coroutine
+            self.calls += 1
+            deadline = wire.now() + self._deadline_s
+            try:
+                reply = await wire.send(command, deadline)
+            except ConnectionLost as lost:
+                reply = await self._ask(command, lost=lost, deadline=deadline)
+            except TimeoutError:
+                raise self._late() from None
         if not isinstance(reply, ReplyError):
             return reply
         if str(reply).startswith("NOSCRIPT"):  # a restart, or SCRIPT FLUSH
@@ -84,11 +95,26 @@ class ScriptChannel:
             self._wire.abort("closed")
             self._wire = None
 
-    async def _ask(self, command: bytes, *, first: bytes | None = None) -> object:
-        self.calls += 1
+    async def _ask(
+        self,
+        command: bytes,
+        *,
+        first: bytes | None = None,
+        lost: ConnectionLost | None = None,
+        deadline: float | None = None,
+    ) -> object:
+        """first: sent right before. lost: how the first attempt ended, which had this `deadline`."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._deadline_s
-        for attempt in range(1 + RESENDS_MOST):
+        attempts = range(1 + RESENDS_MOST)
+        if lost is None:
+            self.calls += 1
+        else:
+            attempts = attempts[1:]
+            self._last_failure = str(lost)
+            self.resends += 1
+        if deadline is None:
+            deadline = loop.time() + self._deadline_s
+        for attempt in attempts:
             wire = self._wire
             if wire is None or wire.lost:
                 wire = await self._connected(min(deadline, loop.time() + self._patience_s))
@@ -100,8 +126,11 @@ class ScriptChannel:
                 self._last_failure = str(lost)
                 self.resends += attempt < RESENDS_MOST
             except TimeoutError:
-                raise LedgerUnavailable(f"no answer from Redis within {self._deadline_s * 1e3:.0f} ms") from None
+                raise self._late() from None
         raise LedgerUnavailable(f"the connection to Redis was lost {1 + RESENDS_MOST} times: {self._last_failure}")
+
+    def _late(self) -> LedgerUnavailable:
+        return LedgerUnavailable(f"no answer from Redis within {self._deadline_s * 1e3:.0f} ms")
 
     def _checked(self, reply: object) -> object:
         if not isinstance(reply, ReplyError):

@@ -37,11 +37,13 @@ class Wire(asyncio.Protocol):
         self._looking_since: float | None = None  # something is overdue, and replies still come
         self._heard = False
         self.lost = False
+        self.now = self._loop.time
 
     def send(self, command: bytes, deadline: float) -> asyncio.Future[object]:
         """The reply (a ReplyError is a reply). Raises ConnectionLost, or TimeoutError at `deadline` (loop time)."""
         reply: asyncio.Future[object] = self._loop.create_future()
-        self._give_up_if_stalled(self._loop.time())
+        if self._due:
+            self._give_up_if_stalled(self._loop.time())
         if self.lost:
             reply.set_exception(ConnectionLost("the connection is closed"))
             return reply
