@@ -205,33 +205,18 @@ def _holds(window: WindowSpan, now_ms: int) -> bool:
 def reserve_arguments(prefix: str, member: str, ask: Ask, books: Sequence[Book]) -> list[Argument]:
     """ARGV of reserve_hold.lua. books: of each candidate. Raises ValueError for an id without time."""
     time_of(ask.request_id)
-    first, candidates = books[0], ask.candidates
-    if len(books) == 1 or (len(books) == 2 and books[1] is first):  # nearly every ask; 2.1 us where any ask takes 3.1
-        args: list[Argument] = [
-            prefix,
-            member,
-            ask.lease_ms,
-            amounts_text(ask.watermark),
-            first.start_ms,
-            "" if first.end_ms == FOR_EVER else first.end_ms,
-            1,
-            first.plan,
-            first.checks,
-            first.rules,
-            amounts_text(candidates[0].amounts),
-            1,
-        ]
-        if len(books) == 2:
-            args += (amounts_text(candidates[1].amounts), 1)
-        return args
-    different = [first] if all(book is first for book in books) else list({id(book): book for book in books}.values())
-    end_ms = min([book.end_ms for book in different])
+    first = books[0]
+    if books[-1] is first and (len(books) < 3 or books[1] is first):  # nearly every ask
+        different, start_ms, end_ms = [first], first.start_ms, first.end_ms
+    else:
+        different = list({id(book): book for book in books}.values())
+        start_ms, end_ms = max([book.start_ms for book in different]), min([book.end_ms for book in different])
     args: list[Argument] = [
         prefix,
         member,
         ask.lease_ms,
         amounts_text(ask.watermark),
-        max([book.start_ms for book in different]),
+        start_ms,
         "" if end_ms == FOR_EVER else end_ms,
         len(different),
     ]
