@@ -7,11 +7,11 @@ from typing import Any
 
 import orjson
 
-from gateway.dialects.usage import priced_usage, read_usage, with_price
+from gateway.dialects.usage import PROVIDER, priced_usage, read_usage, with_price
 from gateway.domain.bill import Bill
 from gateway.domain.call import CallKind
 from gateway.domain.faults import BackendFailed, FailureKind
-from gateway.domain.usage import Basis, TokenUsage
+from gateway.domain.usage import TokenUsage
 from gateway.domain.value import value
 
 _USAGE_MARK = b'"usage"'
@@ -55,7 +55,7 @@ def price_answer(facts: AnswerFacts, usage: TokenUsage, bill: Bill) -> bytes:
     reported = facts.parsed.get("usage")
     if facts.usage is None or not isinstance(reported, dict):
         return orjson.dumps({**facts.parsed, "usage": priced_usage(usage, bill)})
-    basis = None if usage.basis is Basis.PROVIDER else usage.basis.value
+    basis = None if usage.basis is PROVIDER else usage.basis.value
     priced = with_price(reported, bill, basis)
     if priced == reported:
         return facts.body  # nothing that this caller may see

@@ -21,11 +21,10 @@ BOUND_FIELDS = ("max_tokens", "max_completion_tokens", "n_predict")
 NEED_FIELDS = frozenset({"tools", "functions", "logprobs", "top_logprobs", "response_format", "modalities"})
 NO_NEEDS: frozenset[str] = frozenset()
 
-_PATHS = {
-    CallKind.CHAT: "/chat/completions",
-    CallKind.COMPLETION: "/completions",
-    CallKind.EMBEDDING: "/embeddings",
-}
+# Looking up an enum's member takes 0.15 us each time.
+CHAT, COMPLETION, EMBEDDING = CallKind.CHAT, CallKind.COMPLETION, CallKind.EMBEDDING
+
+_PATHS = {CHAT: "/chat/completions", COMPLETION: "/completions", EMBEDDING: "/embeddings"}
 
 
 def upstream_path(kind: CallKind) -> str:
@@ -40,9 +39,9 @@ def parse(kind: CallKind, body: bytes, limits: Limits) -> ModelCall:
     """
     parsed = _loaded(body, limits)
     model = _model(parsed)
-    if kind is CallKind.CHAT:
+    if kind is CHAT:
         return _chat(parsed, model, len(body), limits)
-    if kind is CallKind.COMPLETION:
+    if kind is COMPLETION:
         return _completion(parsed, model, len(body), limits)
     return _embedding(parsed, model, len(body), limits)
 
@@ -85,7 +84,7 @@ def _chat(body: dict[str, Any], model: str, size: int, limits: Limits) -> ModelC
         texts.extend(schema_texts(body))
     stream, wants_usage = _streaming(body)
     return ModelCall(
-        kind=CallKind.CHAT,
+        kind=CHAT,
         model=model,
         stream=stream,
         wants_usage=wants_usage,
@@ -110,7 +109,7 @@ def _completion(body: dict[str, Any], model: str, size: int, limits: Limits) -> 
     stream, wants_usage = _streaming(body)
     logprobs = body.get("logprobs")
     return ModelCall(
-        kind=CallKind.COMPLETION,
+        kind=COMPLETION,
         model=model,
         stream=stream,
         wants_usage=wants_usage,
@@ -128,7 +127,7 @@ def _completion(body: dict[str, Any], model: str, size: int, limits: Limits) -> 
 def _embedding(body: dict[str, Any], model: str, size: int, limits: Limits) -> ModelCall:
     texts, token_ids, _ = prompt_texts(body, "input", limits.messages)
     return ModelCall(
-        kind=CallKind.EMBEDDING,
+        kind=EMBEDDING,
         model=model,
         stream=False,
         wants_usage=False,

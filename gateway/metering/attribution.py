@@ -7,8 +7,6 @@ running integral of floor/n makes it O(1) per arrival and departure; carried rem
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from gateway.domain.amounts import Amounts
 from gateway.domain.profile import Rates
 from gateway.domain.value import value
@@ -20,14 +18,16 @@ PICO_NS_PER_NANO_S = 1_000 * NS_PER_S  # pico-dollars per second times nanosecon
 EMBODIED_SCALE = PJ_PER_KJ // NS_PER_S  # brings ug/s times ns to the denominator of pJ times ug/kJ
 
 
-class Standing(NamedTuple):
+@value
+class Standing:
     """Where an integral stood: dealt to each so far, and nanoseconds for which its quantity was unknown."""
 
     each: int
     unknown_ns: int
 
 
-class Mark(NamedTuple):
+@value
+class Mark:
     """One request's arrival: where the integrals stood. Given back to `depart` once."""
 
     serial: int
@@ -157,6 +157,8 @@ class _Integral:
     def add(self, amount: int | None, span_ns: int, among: int) -> None:
         if amount is None:
             self._unknown_ns += span_ns
+        elif among == 1 and not self._undealt:
+            self._each += amount
         elif among:
             share, self._undealt = divmod(amount + self._undealt, among)
             self._each += share

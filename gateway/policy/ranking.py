@@ -17,7 +17,7 @@ from gateway.domain.route import Quote, RouteAsk
 from gateway.domain.value import value
 from gateway.policy.estimators import below
 from gateway.policy.fleet import MemberState
-from gateway.policy.sla import Bounds, bounds_left
+from gateway.policy.sla import UNBOUNDED, Bounds, bounds_left
 from gateway.policy.strategies import cost, strategy_of
 
 LATE = 0.5  # more likely late than not: does not meet the SLA
@@ -69,10 +69,11 @@ def forecast(quote: Quote, state: MemberState, bounds: Bounds, now: float) -> Fo
     if tpot_ms * token.sure > bounds.tpot_ms and output >= 2:
         kept *= below(bounds.tpot_ms, tpot_ms, token.mean, token.sd)
     if bounds.end_bounded:
-        head_ms, tail_ms = ttft_ms * first.factor, tpot_ms * token.factor * max(0, output - 1)
+        head_ms, tail_ms = ttft_ms * first.factor, tpot_ms * token.factor * (output - 1 if output else 0)
         spread = (head_ms * first.sd + tail_ms * token.sd) / (head_ms + tail_ms or 1.0)
         kept *= below(bounds.end_ms(output), head_ms + tail_ms, 0.0, spread or first.sd)
-        kept *= below(bounds.deadline_ms, head_ms + LENGTH_MARGIN * tail_ms, 0.0, spread or first.sd)
+        if bounds.deadline_ms != UNBOUNDED:
+            kept *= below(bounds.deadline_ms, head_ms + LENGTH_MARGIN * tail_ms, 0.0, spread or first.sd)
     if now < load.errors.fresh_until:
         kept *= 1.0 - load.errors.share(now)
     late = 0.0 if kept >= 1.0 - LATE else lateness(bounds, ttft_ms * first.factor, tpot_ms * token.factor, output)
@@ -98,8 +99,9 @@ def rank(
     seen: list[Forecast] = []
     in_time, meeting = 0, 0.0
     for amount, _, quote, state in rising:
-        seen.append(forecast(quote, state, bounds, now))
-        p_miss = seen[-1][2]
+        each = forecast(quote, state, bounds, now)
+        seen.append(each)
+        p_miss = each[2]
         if p_miss <= LATE:
             in_time += 1
             if p_miss <= miss_budget and not meeting and amount != math.inf:

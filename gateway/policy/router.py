@@ -34,8 +34,10 @@ from gateway.policy.fleet import Load, MemberState, Ticket
 from gateway.policy.ranking import STICKY_DISCOUNT, TOO_LATE, UNKNOWN_AMOUNT, Offer, Ranked, Terms, offers, rank
 from gateway.policy.strategies import strategy_of
 
-DEARER, MISSES_SLA = Reason.DEARER, Reason.MISSES_SLA  # an enum's attribute is slow to look up
-FASTEST, PROBE = Reason.FASTEST, Reason.PROBE
+# Python 3.11 takes 0.15 us to look up an enum's member, and a decision names several.
+CHEAPEST, CHEAPEST_IN_SLA, ONLY, FALLBACK = Reason.CHEAPEST, Reason.CHEAPEST_IN_SLA, Reason.ONLY, Reason.FALLBACK
+FASTEST, PROBE, STICKY = Reason.FASTEST, Reason.PROBE, Reason.STICKY
+DEARER, MISSES_SLA = Reason.DEARER, Reason.MISSES_SLA
 CANDIDATES_MAX = 3  # what one reserve can weigh
 MISS_PRICE_START, MISS_PRICE_MIN, MISS_PRICE_MAX = 60.0, 30.0, 400.0
 MISS_PRICE_STEP, MISS_PRICE_AIM = 0.06, 0.3  # learning rate, and the share of the error budget it aims at
@@ -121,7 +123,7 @@ class Router:
 
     def _canary(self, ask: RouteAsk, ranked: Sequence[Ranked], now: float) -> Ranked | None:
         """The cheapest member below the winner's amount that only an old memory (or none) makes look too slow."""
-        _, _, _, (best_amount, *_), (_, _, best_p_miss, _) = ranked[0]
+        _, _, _, (best_amount, _, _, _), (_, _, best_p_miss, _) = ranked[0]
         due = [
             (amount, name, each)
             for each in ranked
@@ -240,7 +242,9 @@ class Router:
             name, budget = ticket.sla.name, 1.0 - ticket.sla.target
             price = self._miss_prices.get(name, MISS_PRICE_START)
             price *= math.exp(MISS_PRICE_STEP * ((not kept) - MISS_PRICE_AIM * budget))
-            self._miss_prices[name] = min(MISS_PRICE_MAX, max(MISS_PRICE_MIN, price))
+            if price < MISS_PRICE_MIN:
+                price = MISS_PRICE_MIN
+            self._miss_prices[name] = price if price < MISS_PRICE_MAX else MISS_PRICE_MAX
 
     def drain(self, backend: str) -> None:
         """Send nothing new there."""
@@ -301,31 +305,31 @@ def _choice(each: Ranked, reason: Reason) -> Choice:
 
 def _why(ask: RouteAsk, order: Sequence[Ranked], rising: Sequence[Offer], home: str | None) -> Reason:
     """Why the first candidate serves."""
-    bucket, rank_of_best, name, (amount, *_), _ = order[0]
+    bucket, rank_of_best, name, (amount, _, _, _), _ = order[0]
     if ask.tried:
-        return Reason.FALLBACK
+        return FALLBACK
     if bucket == TOO_LATE:
-        return Reason.FASTEST
+        return FASTEST
     if len(rising) == 1:
-        return Reason.ONLY
+        return ONLY
     if amount <= rising[0][0]:
-        return Reason.CHEAPEST
+        return CHEAPEST
     if name == home and len(order) > 1 and rank_of_best + STICKY_DISCOUNT > order[1][1]:
-        return Reason.STICKY
-    return Reason.CHEAPEST_IN_SLA
+        return STICKY
+    return CHEAPEST_IN_SLA
 
 
 def _why_not(each: Ranked, best: Ranked) -> Reason:
     """Why a later one does not: late, of unknown amount, dearer, or cheaper but likelier to be late."""
-    bucket, _, _, (amount, *_), (_, _, p_miss, _) = each
-    _, _, _, (best_amount, *_), (_, _, best_p_miss, _) = best
+    bucket, _, _, (amount, _, _, _), (_, _, p_miss, _) = each
+    _, _, _, (best_amount, _, _, _), (_, _, best_p_miss, _) = best
     if bucket == TOO_LATE:
         return MISSES_SLA
     if bucket == UNKNOWN_AMOUNT:
         return Reason.ENERGY_UNKNOWN
     if amount >= best_amount:
         return DEARER
-    return MISSES_SLA if p_miss > best_p_miss else Reason.STICKY
+    return MISSES_SLA if p_miss > best_p_miss else STICKY
 
 
 def _passed_over(each: Ranked, best: Ranked) -> PassedOver:

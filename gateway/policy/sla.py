@@ -35,7 +35,8 @@ class Bounds:
 
     def end_ms(self, output_tokens: int) -> float:
         """When an answer of this length must be complete."""
-        return min(self.e2e_ms, self.whole_ms + self.whole_per_output_ms * max(0, output_tokens - 1))
+        whole_ms = self.whole_ms + self.whole_per_output_ms * (output_tokens - 1 if output_tokens else 0)
+        return whole_ms if whole_ms < self.e2e_ms else self.e2e_ms
 
 
 def bounds_left(ask: RouteAsk, now: float) -> Bounds:

@@ -33,7 +33,7 @@ AMOUNTS: Mapping[Objective, Strategy] = {Objective.COST: cost, Objective.ENERGY:
 
 def strategy_of(model: ServedModel) -> Strategy:
     """The model's objective; with `priority` the place in the operator's list is the amount."""
-    if model.objective is not Objective.PRIORITY:
-        return AMOUNTS[model.objective]
+    if (strategy := AMOUNTS.get(model.objective)) is not None:
+        return strategy
     places = {member.name: place for place, member in enumerate(model.members)}
     return lambda quote: places.get(quote.member.name)
