@@ -6,7 +6,7 @@ file are relative to the file, so that it means the same wherever it is read fro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -201,28 +201,14 @@ class Settings(Section):
     drain_seconds: Annotated[int, Field(ge=0, le=3_600)] = 30
 
     @model_validator(mode="after")
-    def _names_hold(self) -> Self:
+    def _complete(self) -> Self:
         if not self.backends:
             raise ValueError("`backends` is empty: there is nowhere to send a request")
         if not self.policies:
             raise ValueError("`policies` is empty: no file says which models clients may name")
-        _unique("backends", [backend.name for backend in self.backends])
-        sites = _unique("sites", [site.name for site in self.sites])
-        for backend in self.backends:
-            if backend.site is not None and backend.site not in sites:
-                known = ", ".join(sorted(sites)) or "none is declared"
-                raise ValueError(f"backend {backend.name} stands at site {backend.site}, which is not one of: {known}")
         if self.redis.url is not None and self.key_pepper is None:
             raise ValueError("`key_pepper` is required with `redis.url`: every gateway on that Redis must share it")
         return self
-
-
-def _unique(what: str, names: list[str]) -> frozenset[str]:
-    """The names as a set. Raises ValueError when one stands twice."""
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        raise ValueError(f"`{what}` declares {sorted(twice)[0]} twice")
-    return frozenset(names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +232,25 @@ class SettingsFile:
 def read_settings(path: Path, env: Mapping[str, str]) -> SettingsFile:
     """The file at `path`. Raises BadDocument with file, line and remedy."""
     source = read(read_text(path), file=str(path), env=env)
-    return SettingsFile(path, source.validate(Settings), source)
+    settings = source.validate(Settings)
+    faults = [source.fault(spot, what) for spot, what in _misnamed(settings)]
+    if faults:
+        raise BadDocument("\n".join(faults))
+    return SettingsFile(path, settings, source)
+
+
+def _misnamed(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Where a name stands twice or names nothing, and what is wrong with it."""
+    sites = [site.name for site in settings.sites]
+    backends = [backend.name for backend in settings.backends]
+    for what, names in (("sites", sites), ("backends", backends)):
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                yield (what, index, "name"), f"there is another one named {name}"
+    for index, backend in enumerate(settings.backends):
+        if backend.site is not None and backend.site not in sites:
+            known = f"declared under `sites`: {', '.join(sites)}" if sites else "`sites` declares none"
+            yield ("backends", index, "site"), f"there is no site '{backend.site}'; {known}"
 
 
 def read_text(path: Path) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +12,12 @@ from contextlib import contextmanager
 import typer
 
 from gateway.domain.faults import JoulegateError
+
+REMEDIES = {
+    errno.EADDRINUSE: "choose another with listen.port or admin.port, or 0 for a free one",
+    errno.EADDRNOTAVAIL: "listen.host and admin.host must be addresses of this machine",
+    errno.ENOSPC: "free some space, or choose another data_dir",
+}
 
 
 def say(text: str) -> None:
@@ -48,9 +56,25 @@ def show_table(rows: Sequence[Mapping[str, object]], *, empty: str) -> None:
 
 @contextmanager
 def faults_told() -> Iterator[None]:
-    """Faults this house raises on purpose end the command with their message and exit code 1, without a traceback."""
+    """Faults of the house or of this machine end the command with a sentence and exit code 1, without a traceback."""
     try:
         yield
     except JoulegateError as fault:
         warn(str(fault))
         raise typer.Exit(1) from None
+    except OSError as fault:
+        warn(in_words(fault))
+        raise typer.Exit(1) from None
+
+
+def in_words(fault: OSError) -> str:
+    """What this machine refused, and what would do: a port in use, a directory that can not be written."""
+    what = fault.strerror or str(fault)
+    if isinstance(fault, socket.gaierror):
+        remedy = REMEDIES[errno.EADDRNOTAVAIL]
+    elif fault.filename is not None:
+        what = f"{fault.filename}: {what}"
+        remedy = REMEDIES.get(fault.errno or 0, "data_dir must be a directory that this user may write to")
+    else:
+        remedy = REMEDIES.get(fault.errno or 0, "")
+    return f"{what}; {remedy}" if remedy else what

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -134,6 +135,28 @@ def test_a_missing_configuration_is_told_in_one_line(tmp_path: Path) -> None:
 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"{tmp_path}/nowhere.yaml: there is no such file\n"
+
+
+def test_a_port_in_use_is_told_with_its_number_and_a_remedy(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = joulegate("serve", "--config", written(tmp_path, settings=SETTINGS.replace("port: 0", f"port: {port}", 1)))
+
+    assert done.returncode == 1
+    assert f"('127.0.0.1', {port}): address already in use; choose another with listen.port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [("serve",), ("keys", "list")])
+def test_a_data_directory_that_can_not_be_is_told_with_its_path(tmp_path: Path, command: tuple[str, ...]) -> None:
+    (tmp_path / "data").write_text("a file stands where the directory should be")
+
+    done = joulegate(*command, "--config", written(tmp_path))
+
+    assert done.returncode == 1
+    assert f"{tmp_path}/data" in done.stderr
+    assert done.stderr.endswith("; data_dir must be a directory that this user may write to\n")
+    assert "Traceback" not in done.stderr
 
 
 def test_serve_refuses_to_start_without_an_admin_token(tmp_path: Path) -> None:
