@@ -49,7 +49,10 @@ def below(bound_ms: float, predicted_ms: float, mean: float, sd: float) -> float
         return 0.0
     if predicted_ms <= 0.0 or bound_ms == math.inf:
         return 1.0
-    return 0.5 * math.erfc((mean - math.log(bound_ms / predicted_ms)) / sd * _SQRT_HALF)
+    ratio = bound_ms / predicted_ms
+    if ratio == 0.0:
+        return 0.0  # a bound so small that the ratio underflows has no logarithm
+    return 0.5 * math.erfc((mean - math.log(ratio)) / sd * _SQRT_HALF)
 
 
 class Regression:

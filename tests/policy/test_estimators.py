@@ -110,6 +110,7 @@ def test_the_tail_is_that_of_a_normal_distribution_of_the_logarithm() -> None:
     assert below(100.0 * math.exp(1.645 * 0.3), 100.0, 0.0, 0.3) == pytest.approx(0.95, abs=1e-4)
     assert below(0.0, 100.0, 0.0, 0.3) == 0.0
     assert below(-5.0, 100.0, 0.0, 0.3) == 0.0
+    assert below(5e-324, 100.0, 0.0, 0.3) == 0.0  # the ratio underflows: nothing to take a logarithm of
     assert below(10.0, 0.0, 0.0, 0.3) == 1.0
 
 
