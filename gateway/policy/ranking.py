@@ -96,11 +96,12 @@ def rank(
 ) -> list[Ranked]:
     """Best first. Walks up from the cheapest and ends where nobody dearer can still be among the `wanted` best."""
     bounds, miss_budget = bounds_left(ask, now), 1.0 - ask.sla.target
-    seen: list[Forecast] = []
+    seen: list[tuple[Offer, Forecast]] = []
     in_time, meeting = 0, 0.0
-    for amount, _, quote, state in rising:
+    for offer in rising:
+        amount, _, quote, state = offer
         each = forecast(quote, state, bounds, now)
-        seen.append(each)
+        seen.append((offer, each))
         p_miss = each[2]
         if p_miss <= LATE:
             in_time += 1
@@ -114,7 +115,7 @@ def rank(
     scale, miss_price = max(terms.typical, meeting, SCALE_FLOOR * dearest) or 1.0, terms.miss_price
     if ask.model.objective is PRIORITY:  # the order declared holds among all that are in time
         scale, miss_price = 1.0, 0.0
-    ranked = [_place(offer, each, least, scale, miss_price, home) for offer, each in zip(rising, seen, strict=False)]
+    ranked = [_place(offer, each, least, scale, miss_price, home) for offer, each in seen]
     ranked.sort()
     if len(seen) == len(rising):
         return ranked
