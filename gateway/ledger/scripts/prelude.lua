@@ -19,7 +19,7 @@
 local call, format, pack, parts, max, sub = redis.call, string.format, struct.pack, struct.unpack, math.max, string.sub
 local EXACT = 9007199254740992  -- 2^53: below it a double is an exact integer; beyond it Redis itself does the sum
 local TOUCHED, ENDING = 43, 64  -- the bytes '+' and '@' that a life begins with
-local FIVE, SIX = '>i8i8i8i8i8', '>i8i8i8i8i8i8'
+local ONE, FIVE, SIX, NOUGHT = '>i8', '>i8i8i8i8i8', '>i8i8i8i8i8i8', string.rep('\0', 40)
 local RETENTION_MS = 900000     -- an older id answers STALE
 local KEEP_MS = 910000          -- rows outlive the retention by more than ids can run ahead of us
 local AHEAD_MS = 5000           -- an id further in the future was not made from this server's time
@@ -68,12 +68,10 @@ end
 
 -- MGET calls a key of a wrong type absent, GET refuses it.
 local function standing(counters, i)
-  local value = counters.values[i] or call('GET', counters.keys[i]) or string.rep('\0', 40)
+  local value = counters.values[i] or call('GET', counters.keys[i]) or NOUGHT
   if #value ~= 40 and #value ~= 88 then error('not a counter: ' .. counters.keys[i]) end
   return value
 end
-
-local function held_part(value) return #value == 88 and sub(value, 41) or string.rep('\0', 48) end
 
 -- What of these amounts a counter takes that counts only those units. Most counters of a plan take the same.
 local function taken(amounts, units, known)
@@ -89,32 +87,45 @@ local function taken(amounts, units, known)
   return some
 end
 
--- What one counter will stand at, or nil where a double may not hold a sum. more, kept: how much is spent and held.
-local function sum_of(value, more, kept)
+-- The five spent of one counter with `more`, or nil where a double may not hold a sum.
+local function spent_sum(value, more)
   local a, b, c, d, e = parts(FIVE, value)
   local u, v, w, x, y = a + more[1], b + more[2], c + more[3], d + more[4], e + more[5]
-  local greatest, rest = max(a, b, c, d, e, u, v, w, x, y), sub(value, 41)
-  if kept then
-    local f, g, h, j, k, l = parts(SIX, held_part(value))
-    local p, q, r, s, t, z = f + kept[1], g + kept[2], h + kept[3], j + kept[4], k + kept[5], l + kept[6]
-    greatest, rest = max(greatest, f, g, h, j, k, l, p, q, r, s, t, z), pack(SIX, p, q, r, s, t, z)
-  end
-  return greatest < EXACT and pack(FIVE, u, v, w, x, y) .. rest or nil
+  return max(a, b, c, d, e, u, v, w, x, y) < EXACT and pack(FIVE, u, v, w, x, y) or nil
+end
+
+-- The six held likewise.
+local function held_sum(value, more)
+  local a, b, c, d, e, f = 0, 0, 0, 0, 0, 0
+  if #value == 88 then a, b, c, d, e, f = parts(SIX, value, 41) end
+  local u, v, w, x, y, z = a + more[1], b + more[2], c + more[3], d + more[4], e + more[5], f + more[6]
+  return max(a, b, c, d, e, f, u, v, w, x, y, z) < EXACT and pack(SIX, u, v, w, x, y, z) or nil
 end
 
 -- Adds up `sums`; for one that is too large, the increments in `large`. spend, hold: by unit, how much more of it;
--- nil: nothing is spent, and counters that hold nothing stay as they are.
+-- nil: nothing is spent, and counters that hold nothing stay as they are. tails: of sums of which only the held change.
 local function add(counters, spend, hold)
-  local sums, large, spending, holding = {}, {}, {}, {}
+  local sums, tails, large, spending, holding = {}, {}, {}, {}, {}
   for i, held in ipairs(counters.holds) do
     if spend or held ~= '' then
-      local more = taken(spend or {}, counters.spends[i], spending)
-      local kept = held ~= '' and taken(hold, held, holding) or nil
-      sums[i] = sum_of(standing(counters, i), more, kept)
-      if not sums[i] then large[i] = {more, kept or {}} end
+      local value, more, kept, head, tail = standing(counters, i)
+      if spend then
+        more = taken(spend, counters.spends[i], spending)
+        head = spent_sum(value, more)
+      else
+        head = sub(value, 1, 40)
+      end
+      if held ~= '' then
+        kept = taken(hold, held, holding)
+        tail = held_sum(value, kept)
+        if not spend then tails[i] = tail end
+      else
+        tail = sub(value, 41)
+      end
+      if head and tail then sums[i] = head .. tail else large[i] = {more or {}, kept or {}} end
     end
   end
-  counters.sums, counters.large = sums, large
+  counters.sums, counters.tails, counters.large = sums, tails, large
 end
 
 local function write_large(key, life, spent, held)
@@ -138,8 +149,10 @@ local function write(prefix, counters)
     elseif how == ENDING and new then
       call('SET', key, sum, 'PXAT', sub(life, 2))
       call('ZADD', prefix .. 'c', sub(life, 2), sub(key, #prefix + 3))
+    elseif how == ENDING and counters.tails[i] then
+      call('SETRANGE', key, 40, counters.tails[i])
     elseif how == ENDING then
-      call('SET', key, sum, 'KEEPTTL')
+      call('SETRANGE', key, 0, sum)
     else
       lasting[n + 1], lasting[n + 2], n = key, sum, n + 2
       if new then call('ZADD', prefix .. 'c', '+inf', sub(key, #prefix + 3)) end

@@ -50,15 +50,14 @@ local function obstacle(counters, amounts)
   for line, units in ipairs(counters.holds) do
     if units ~= '' then
       local value, i = standing(counters, line), 0
-      local spent, held = {parts(FIVE, value)}, {parts(SIX, held_part(value))}
-      spent[6] = 0
       for limit in string.gmatch(counters.limits[line], '%d+') do
         i = i + 1
         local unit = string.byte(units, i) - 48
         local asked = amounts[unit]
-        if not asked or spent[unit] + held[unit] + asked > tonumber(limit) then
-          return {'NO', line, unit, limit, format('%d', spent[unit]), format('%d', held[unit]),
-            asked and format('%d', asked) or ''}
+        local spent = unit < 6 and parts(ONE, value, unit * 8 - 7) or 0
+        local held = #value == 88 and parts(ONE, value, unit * 8 + 33) or 0
+        if not asked or spent + held + asked > tonumber(limit) then
+          return {'NO', line, unit, limit, format('%d', spent), format('%d', held), asked and format('%d', asked) or ''}
         end
       end
     end
