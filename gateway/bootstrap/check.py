@@ -23,6 +23,7 @@ STAND_IN = "a-stand-in-for-a-secret-0123456789"  # long enough for every check o
 SUFFIXES = (".yaml", ".yml")
 POLICY_SCHEMA = "joulegate.policy/1"
 SETTINGS_KEYS = frozenset({"backends", "listen", "admin"})
+KINDS = {"settings": SCHEMA, "policy": POLICY_SCHEMA, "profile": PROFILE_SCHEMA}
 POLICY_KEYS = frozenset({"classes", "models", "budgets", "limits", "cases"})
 
 
@@ -51,9 +52,9 @@ class Environment(Mapping[str, str]):
 
 @dataclass(slots=True)
 class Report:
-    """What was found. budgets: rows for a table."""
+    """What was found. files: every document that was read. budgets: rows for a table."""
 
-    documents: int = 0
+    files: set[Path] = field(default_factory=set)
     cases: int = 0
     faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -61,8 +62,13 @@ class Report:
 
     def summary(self) -> str:
         """One line."""
-        verdict = f"{len(self.faults)} faults" if self.faults else "all good"
-        return f"{self.documents} documents, {self.cases} policy cases: {verdict}"
+        verdict = _counted(len(self.faults), "fault") if self.faults else "all good"
+        return f"{_counted(self.documents, 'document')}, {_counted(self.cases, 'policy case')}: {verdict}"
+
+    @property
+    def documents(self) -> int:
+        """How many were read."""
+        return len(self.files)
 
     def as_json(self) -> dict[str, object]:
         """For scripts."""
@@ -76,13 +82,16 @@ class Report:
         }
 
 
-def check(paths: Sequence[Path], env: Mapping[str, str]) -> Report:
-    """Check files, and everything below directories."""
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def check(paths: Sequence[Path], env: Mapping[str, str], *, only: str | None = None) -> Report:
+    """Check files, and everything below directories. only: the one kind a named file may be."""
     report, lenient = Report(), Environment(env)
     for path in _documents(paths, report):
-        report.documents += 1
         try:
-            _check_one(path, lenient, report)
+            _check_one(path, lenient, report, named=path in paths, only=only)
         except BadDocument as bad:
             report.faults += str(bad).splitlines()
     report.faults = list(dict.fromkeys(report.faults))
@@ -101,9 +110,14 @@ def _documents(paths: Sequence[Path], report: Report) -> Iterator[Path]:
             yield path
 
 
-def _check_one(path: Path, env: Environment, report: Report) -> None:
+def _check_one(path: Path, env: Environment, report: Report, *, named: bool, only: str | None) -> None:
+    report.files.add(path.resolve())
     text, file = read_text(path), str(path)
-    match kind_of(text, file):
+    kind, wanted = kind_of(text, file), [only] if only else list(KINDS)
+    if named and kind not in wanted:
+        expected = " or ".join(f"{word} (schema: {KINDS[word]})" for word in wanted)
+        raise BadDocument(f"{path}: found {kind}, expected {expected}")
+    match kind:
         case "settings":
             _check_deployment(assemble(read_settings(path, env)), report)
         case "profile":
@@ -113,7 +127,7 @@ def _check_one(path: Path, env: Environment, report: Report) -> None:
             if policy.cases:
                 report.notes.append(f"{path}: its cases run when the joulegate.yaml that names it is checked")
         case other:
-            report.documents -= 1
+            report.files.remove(path.resolve())
             report.notes.append(f"{path}: not one of ours ({other}); left out")
 
 
@@ -122,15 +136,15 @@ def kind_of(text: str, file: str) -> str:
     tree = read(text, file=file).parsed.tree
     keys = frozenset(tree) if isinstance(tree, dict) else frozenset()
     schema = tree.get("schema") if isinstance(tree, dict) else None
-    kinds = {SCHEMA: "settings", POLICY_SCHEMA: "policy", PROFILE_SCHEMA: "profile"}
     if schema is not None:
-        return kinds.get(str(schema), f"schema {schema}")
+        return next((kind for kind, known in KINDS.items() if known == str(schema)), f"schema {schema}")
     if keys & SETTINGS_KEYS:
         return "settings"
     return "policy" if keys & POLICY_KEYS else "no schema"
 
 
 def _check_deployment(assembly: Assembly, report: Report) -> None:
+    report.files.update(path.resolve() for path in assembly.files)
     for case in assembly.cases:
         report.cases += 1
         verdict = run(case, assembly.snapshot, marginal)

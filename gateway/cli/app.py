@@ -9,13 +9,16 @@ import typer
 from gateway import __version__
 from gateway.cli import budgets, checking, keys, profiles, serving
 
-HELP = """A cost-aware gateway for LLM inference: every answer carries its price in dollars, joules and grams.
+HELP = """A cost-aware gateway for LLM inference: every answer carries its price in dollars, joules and
+grams of CO2e.
 
-Try it, with nothing installed beside:  joulegate demo
+Try it, with no account, key or network:
+
+  joulegate demo
 
 Run it for real:
 
-  joulegate check joulegate.yaml policies/           is all of it right?
+  joulegate check joulegate.yaml                     is it right, and all it names?
 
   joulegate keys create --team support               prints the key once
 

@@ -10,7 +10,8 @@ import typer
 from gateway.cli.options import DEFAULT_CONFIG, Config, Json
 from gateway.cli.output import faults_told, say_json, show_table
 
-EXAMPLES = """Examples:
+EXAMPLES = """
+Examples:
 
   joulegate budgets list
 

@@ -11,7 +11,8 @@ import typer
 from gateway.cli.options import Json
 from gateway.cli.output import faults_told, say, say_json, show_table, warn
 
-CHECK_EXAMPLES = """Examples:
+CHECK_EXAMPLES = """
+Examples:
 
   joulegate check joulegate.yaml                  the file and everything it names
 
@@ -21,15 +22,18 @@ CHECK_EXAMPLES = """Examples:
 
 Exit code 1 and `file:line: path: what` for every fault; secrets of the environment need not be set."""
 
-SCHEMA_EXAMPLES = """Examples:
+SCHEMA_EXAMPLES = """
+Examples:
 
-  joulegate schema > joulegate.schema.json        for `# yaml-language-server: $schema=joulegate.schema.json`
+  joulegate schema > joulegate.schema.json        of joulegate.yaml
 
-  joulegate schema policy"""
+  joulegate schema policy > policy.schema.json    of policies/*.yaml
+
+An editor finds it by a first line `# yaml-language-server: $schema=joulegate.schema.json`."""
 
 
 def check(
-    paths: Annotated[list[Path], typer.Argument(help="Files or directories.", metavar="PATH...")],
+    paths: Annotated[list[Path], typer.Argument(help="Files or directories.", metavar="PATH")],
     as_json: Json = False,
 ) -> None:
     """Validate configuration, policies and profiles, run the policies' cases, show the budgets."""
@@ -50,7 +54,7 @@ def check(
 
 
 def schema(
-    document: Annotated[str, typer.Argument(help="settings, policy or profile.")] = "settings",
+    document: Annotated[str, typer.Argument(help="settings, policy or profile.", metavar="DOCUMENT")] = "settings",
 ) -> None:
     """Print the JSON schema of a document, for editors."""
     from gateway.bootstrap.check import schema_of

@@ -11,7 +11,8 @@ import typer
 from gateway.cli.options import DEFAULT_CONFIG, Config, Json
 from gateway.cli.output import faults_told, say, say_json, show_table, warn
 
-EXAMPLES = """Examples:
+EXAMPLES = """
+Examples:
 
   joulegate keys create --team support
 
@@ -48,7 +49,9 @@ def create(
     expose: Annotated[
         list[str] | None, typer.Option(help="What its callers see: cost, energy, backend, limits; default: all.")
     ] = None,
-    budget_status: Annotated[int, typer.Option(help="402, or 429 for stacks that know only that.")] = 402,
+    budget_status: Annotated[
+        int, typer.Option(help="Status of a spent budget: 402, or 429 for stacks that know only that.")
+    ] = 402,
     expires_days: Annotated[int | None, typer.Option(min=1, help="It ends by itself after so many days.")] = None,
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,

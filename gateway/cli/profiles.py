@@ -11,7 +11,8 @@ import typer
 from gateway.cli.options import Json
 from gateway.cli.output import faults_told, say, say_json, show_table
 
-EXAMPLES = """Examples:
+EXAMPLES = """
+Examples:
 
   joulegate profiles list
 
@@ -20,8 +21,13 @@ EXAMPLES = """Examples:
   joulegate profiles validate policies/profiles/mine.yaml"""
 
 Directories = Annotated[
-    list[Path] | None, typer.Option("--dir", help="Search here before the shipped profiles; may be repeated.")
+    list[Path] | None,
+    typer.Option(
+        "--dir", exists=True, file_okay=False, help="Search here before the shipped profiles; may be repeated."
+    ),
 ]
+
+ProfileId = Annotated[str, typer.Argument(help="As `joulegate profiles list` shows it.", metavar="PROFILE")]
 
 
 def build() -> typer.Typer:
@@ -47,7 +53,7 @@ def list_profiles(directories: Directories = None, as_json: Json = False) -> Non
         show_table(rows, empty="no profile found")
 
 
-def show(profile: str, directories: Directories = None, as_json: Json = False) -> None:
+def show(profile: ProfileId, directories: Directories = None, as_json: Json = False) -> None:
     """One profile as it was read, with the file it stands in."""
     from gateway.bootstrap.profiles import Shelf
 
@@ -60,11 +66,11 @@ def show(profile: str, directories: Directories = None, as_json: Json = False) -
         say(found.path.read_text(encoding="utf-8").rstrip())
 
 
-def validate(paths: Annotated[list[Path], typer.Argument(metavar="PATH...")]) -> None:
+def validate(paths: Annotated[list[Path], typer.Argument(help="Files or directories.", metavar="PATH")]) -> None:
     """Read profiles strictly; exit code 1 with file, line and reason."""
     from gateway.bootstrap.check import check
 
-    report = check(paths, os.environ)
+    report = check(paths, os.environ, only="profile")
     for fault in report.faults:
         typer.echo(fault, err=True)
     say(report.summary())

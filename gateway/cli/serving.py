@@ -10,7 +10,8 @@ import typer
 from gateway.cli.options import DEFAULT_CONFIG, Config
 from gateway.cli.output import faults_told
 
-SERVE_EXAMPLES = """Examples:
+SERVE_EXAMPLES = """
+Examples:
 
   joulegate serve --config joulegate.yaml
 
@@ -22,7 +23,8 @@ SERVE_EXAMPLES = """Examples:
 
 One JSON line with the ports is printed when it is ready. Logs go to stderr."""
 
-DEMO_EXAMPLES = """Examples:
+DEMO_EXAMPLES = """
+Examples:
 
   joulegate demo                       until Ctrl-C
 

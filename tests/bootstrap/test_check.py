@@ -16,7 +16,7 @@ def test_a_good_deployment_has_its_cases_run_and_its_budgets_shown(tmp_path: Pat
     report = check([written(tmp_path)], ENV)
 
     assert report.faults == []
-    assert report.cases == 1
+    assert report.summary() == "4 documents, 1 policy case: all good"  # with its policy and two profiles
     assert report.budgets == [
         {
             "budget": "support-month",
@@ -61,6 +61,17 @@ def test_faults_of_several_files_are_told_together(tmp_path: Path) -> None:
 def test_a_missing_path_is_a_fault(tmp_path: Path) -> None:
     assert check([tmp_path / "nowhere.yaml"], ENV).faults == [f"{tmp_path}/nowhere.yaml: there is no such file"]
     assert "no YAML file" in check([tmp_path], ENV).faults[0]
+
+
+def test_a_named_file_of_another_kind_is_a_fault_and_one_found_below_a_directory_a_note(tmp_path: Path) -> None:
+    stray = tmp_path / "compose.yaml"
+    stray.write_text("services: {}")
+
+    assert check([stray], ENV).faults == [
+        f"{stray}: found no schema, expected settings (schema: joulegate.settings/1) "
+        "or policy (schema: joulegate.policy/1) or profile (schema: joulegate.profile/1)"
+    ]
+    assert check([tmp_path], ENV).notes == [f"{stray}: not one of ours (no schema); left out"]
 
 
 def test_everything_that_ships_is_good() -> None:

@@ -53,7 +53,7 @@ def test_check_exits_one_with_file_line_and_reason(tmp_path: Path) -> None:
     assert done.returncode == 1
     fault = f"{tmp_path}/policies/chat.yaml:6: budgets[0].limit_us: unknown key; did you mean 'limit_usd'?"
     assert fault in done.stderr
-    assert done.stdout.endswith("1 documents, 0 policy cases: 1 faults\n")
+    assert done.stdout.endswith("1 document, 0 policy cases: 1 fault\n")
 
 
 def test_check_says_all_good_and_shows_the_budgets(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_check_says_all_good_and_shows_the_budgets(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert "support-month" in done.stdout
-    assert done.stdout.endswith("1 documents, 1 policy cases: all good\n")
+    assert done.stdout.endswith("4 documents, 1 policy case: all good\n")
 
 
 def test_check_speaks_json_to_scripts(tmp_path: Path) -> None:
@@ -122,12 +122,20 @@ def test_profiles_are_listed_shown_and_validated(tmp_path: Path) -> None:
     missing = joulegate("profiles", "show", "demo/swif")
     (tmp_path / "bad.yaml").write_text("schema: joulegate.profile/1\nid: bad\n")
     bad = joulegate("profiles", "validate", tmp_path / "bad.yaml")
+    other = joulegate("profiles", "validate", written(tmp_path))
+    nowhere = joulegate("profiles", "list", "--dir", tmp_path / "nowhere")
 
     assert len(listed) >= 20
     assert "id: demo/swift" in shown
     assert missing.stderr == "there is no profile 'demo/swif'; did you mean 'demo/swift'?\n"
     assert bad.returncode == 1
     assert f"{tmp_path}/bad.yaml:1: kind: is required" in bad.stderr
+    assert other.returncode == 1
+    assert other.stderr == (
+        f"{tmp_path}/joulegate.yaml: found settings, expected profile (schema: joulegate.profile/1)\n"
+    )
+    assert nowhere.returncode == 2
+    assert "--dir" in nowhere.stderr
 
 
 def test_a_missing_configuration_is_told_in_one_line(tmp_path: Path) -> None:
@@ -140,7 +148,8 @@ def test_a_missing_configuration_is_told_in_one_line(tmp_path: Path) -> None:
 def test_a_port_in_use_is_told_with_its_number_and_a_remedy(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        done = joulegate("serve", "--config", written(tmp_path, settings=SETTINGS.replace("port: 0", f"port: {port}", 1)))
+        path = written(tmp_path, settings=SETTINGS.replace("port: 0", f"port: {port}", 1))
+        done = joulegate("serve", "--config", path)
 
     assert done.returncode == 1
     assert f"('127.0.0.1', {port}): address already in use; choose another with listen.port" in done.stderr
