@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from gateway.bootstrap.budgets import exact, shown_unit
 from gateway.bootstrap.settings import SCHEMA, Settings, read_settings, read_text
 from gateway.domain.documents import read
 from gateway.domain.faults import BadDocument
+from gateway.domain.site import Site
+from gateway.feeds.grid import load_grid
 from gateway.metering.pricing import marginal
 from gateway.metering.profiles import SCHEMA as PROFILE_SCHEMA
 from gateway.metering.profiles import Profile, read_profile
@@ -145,6 +147,7 @@ def kind_of(text: str, file: str) -> str:
 
 def _check_deployment(assembly: Assembly, report: Report) -> None:
     report.files.update(path.resolve() for path in assembly.files)
+    report.notes += _without_carbon(assembly.sites.values())
     for case in assembly.cases:
         report.cases += 1
         verdict = run(case, assembly.snapshot, marginal)
@@ -160,6 +163,15 @@ def _check_deployment(assembly: Assembly, report: Report) -> None:
         }
         for budget in assembly.snapshot.budgets
     ]
+
+
+def _without_carbon(sites: Iterable[Site]) -> Iterator[str]:
+    """A zone may be one that no table has, which is no fault, and easily overlooked."""
+    grid = load_grid()
+    for site in sites:
+        if site.grid_g_per_kwh is None and grid.factor(site.zone) is None:
+            why = f"no grid table has zone {site.zone}" if site.zone else "it names no zone"
+            yield f"site {site.name}: {why}, so carbon is not known there; give grid_g_per_kwh and grid_source"
 
 
 def schema_of(document: str) -> dict[str, Any]:

@@ -95,7 +95,7 @@ async def _teams(config: Path, scene: Scene) -> list[Team]:
     """A key for each team, made as an operator would."""
     teams = []
     for name, people in scene.teams.items():
-        made = await create_key(config, os.environ, KeyWish(team=name, name=f"demo-{name}"))
+        made = await create_key(config, os.environ, KeyWish(team=name, name=f"{name}-chatbot"))
         teams.append(Team(name, str(made["key"]), people, scene.pause_s))
     return teams
 
@@ -170,7 +170,8 @@ page         {page}/   admin token {token}
 metrics      {page}/metrics
 config       {config}
 
-curl -i {base}/chat/completions -H 'authorization: Bearer {teams[0].key}' \\
+curl -i {base}/chat/completions \\
+  -H 'authorization: Bearer {teams[0].key}' \\
   -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
 """
 

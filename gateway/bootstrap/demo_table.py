@@ -128,7 +128,10 @@ def median(buckets: Mapping[float, float]) -> float | None:
     return None
 
 
-WHICH_AMOUNT = "dollars: rated, as in headers and budgets; joules, grams: attributed, with a share of the power floor"
+HOW_TO_READ = """\
+dollars: rated, as in headers and budgets
+joules, grams: attributed, with each request's share of the power floor
+in SLA: kept its class's latency; TTFT p50: median time to the first token"""
 
 
 def table(figures: Figures) -> RenderableType:
@@ -139,12 +142,12 @@ def table(figures: Figures) -> RenderableType:
     budgets = _empty(("budget", "spent", "held", "limit", "used"))
     for cells in budget_rows(figures):
         budgets.add_row(*cells)
-    return Group(backends, budgets, closing_line(figures), WHICH_AMOUNT)
+    return Group(backends, budgets, closing_line(figures), HOW_TO_READ)
 
 
 def _empty(headings: Sequence[str]) -> Table:
     """A table whose first column is a name and whose others are figures."""
-    empty = Table(box=SIMPLE_HEAD, pad_edge=False)
+    empty = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for index, heading in enumerate(headings):
         empty.add_column(heading, justify="right" if index else "left", no_wrap=True)
     return empty
@@ -175,8 +178,8 @@ def _cells(name: str, line: Line) -> tuple[str, ...]:
         name,
         str(line.requests),
         f"${line.usd:.6f}",
-        f"{line.joules:.1f}",
-        f"{line.grams:.4f}",
+        f"{line.joules:.0f}",
+        f"{line.grams:.3f}",
         f"{line.joules / line.output_tokens:.3f}" if line.output_tokens else "-",
         "-" if line.sla is None else f"{line.sla:.1%}",
         "-" if ttft is None else f"{ttft * 1_000:.0f} ms",

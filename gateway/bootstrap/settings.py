@@ -71,7 +71,9 @@ class Site(Section):
     name: Id
     pue: Annotated[Decimal, Field(ge=1, le=10)]
     usd_per_kwh: Annotated[Decimal, Field(ge=0)]
-    zone: str | None = Field(default=None, description="of the grid table, e.g. AU-NSW")
+    zone: str | None = Field(
+        default=None, description="of the grid tables that ship: a country or a state of the USA, e.g. DE, US-CA"
+    )
     power_cap_watts: Positive | None = None
     grid_g_per_kwh: Annotated[Decimal, Field(ge=0)] | None = Field(
         default=None, description="your own, before the table's"

@@ -38,6 +38,15 @@ def test_secrets_need_not_be_set_and_those_that_were_lent_are_named(tmp_path: Pa
     ]
 
 
+def test_a_zone_without_a_figure_is_noted_since_it_leaves_carbon_unknown(tmp_path: Path) -> None:
+    report = check([written(tmp_path, settings=SETTINGS.replace("zone: DE", "zone: AU-NSW"))], ENV)
+
+    assert report.faults == []
+    assert report.notes == [
+        "site lab: no grid table has zone AU-NSW, so carbon is not known there; give grid_g_per_kwh and grid_source"
+    ]
+
+
 def test_a_case_that_routes_elsewhere_is_a_fault_with_file_line_and_what_came_instead(tmp_path: Path) -> None:
     policy = POLICY.replace("expect: {route: [gpu-a]}", "expect: {route: [hosted]}")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from math import inf
 
 import pytest
+from rich.console import Console
 
-from gateway.bootstrap.demo_table import median, plain, read_figures
+from gateway.bootstrap.demo_table import median, plain, read_figures, table
 
 SCRAPE = """\
 # TYPE joulegate_requests_total counter
@@ -49,6 +50,21 @@ def test_a_log_line_says_it_in_words() -> None:
         "requests=6 swift=3 thrifty=1 dollars=0.004000 joules=30.0 "
         "saved against the dearest backend: 75%; refused, budget spent (402): 2"
     )
+
+
+def test_a_long_demo_still_fits_a_terminal_of_80_columns() -> None:
+    figures = read_figures(SCRAPE)
+    thrifty = figures.lines["thrifty"]
+    thrifty.requests, thrifty.usd, thrifty.joules, thrifty.grams = 123_456, 12.345678, 12_345_678.0, 1_234.567
+    thrifty.output_tokens, thrifty.met, thrifty.ttft[1.0] = 9_876_543, 123_456, 1.0
+    console = Console(width=80, force_terminal=False)
+
+    with console.capture() as shown:
+        console.print(table(figures))
+
+    assert "…" not in shown.get()
+    assert "12345678" in shown.get()
+    assert "1234.567" in shown.get()
 
 
 def test_the_median_lies_inside_its_bucket() -> None:
