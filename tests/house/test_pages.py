@@ -30,15 +30,6 @@ def test_what_we_read_is_what_an_editor_accepts(kind: str, text: str, tmp_path: 
         jsonschema.validate({**yaml.safe_load(text), "surprise": 1}, schema_of(kind))
 
 
-def test_the_readme_names_only_commands_that_exist() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-
-    for line in readme.splitlines():
-        if line.strip().startswith("make "):
-            assert f"\n{line.split()[1]}:" in makefile, line
-
-
 def test_the_shipped_schemas_are_json() -> None:
     for path in (ROOT / "docs" / "schemas").glob("*.json"):
         assert json.loads(path.read_text(encoding="utf-8"))["$schema"].startswith("https://json-schema.org")
