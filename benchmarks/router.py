@@ -38,7 +38,7 @@ def an_ask(members: int, sla: SlaClass) -> RouteAsk:
         latency = Latency(1_500.0 - 1_450.0 * share, 50.0, 40.0 - 35.0 * share, 0.5)
         member = Member(f"b{place}/m", f"b{place}", "m", RATES, latency)
         amounts = Amounts(int(1_000 * 20**share), 1, 1, 1_300, 1)
-        quotes.append(Quote(member, 1_000, True, 300, 4_096, amounts, amounts, amounts, amounts))
+        quotes.append(Quote(member, 1_000, True, 300, 4_096, 4_096, amounts))
     backends = {quote.member.backend: Backend(quote.member.backend, "http://x") for quote in quotes}
     model = ServedModel("m", tuple(quote.member for quote in quotes), sticky="session")
     return RouteAsk(model, sla, tuple(quotes), frozenset({"chat"}), True, backends, 0.0, session="s")

@@ -35,6 +35,7 @@ class KeyWish:
     expose: frozenset[str] | None = None
     budget_status: int = 402
     expires_days: int | None = None
+    usage_comment: bool = False
 
 
 async def create_key(config: Path, env: Mapping[str, str], wish: KeyWish) -> dict[str, object]:
@@ -53,6 +54,7 @@ async def create_key(config: Path, env: Mapping[str, str], wish: KeyWish) -> dic
             expose=EXPOSE_ALL if wish.expose is None else wish.expose,
             budget_status=wish.budget_status,
             expires_ms=expires,
+            usage_comment=wish.usage_comment,
         )
         try:
             return _made(await store.keys.create(identity))

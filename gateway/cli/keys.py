@@ -53,6 +53,10 @@ def create(
         int, typer.Option(help="Status of a spent budget: 402, or 429 for stacks that know only that.")
     ] = 402,
     expires_days: Annotated[int | None, typer.Option(min=1, help="It ends by itself after so many days.")] = None,
+    usage_comment: Annotated[
+        bool,
+        typer.Option("--usage-comment", help="Streams carry their price as an SSE comment; some clients choke on it."),
+    ] = False,
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
@@ -69,6 +73,7 @@ def create(
         expose=None if expose is None else frozenset(expose),
         budget_status=budget_status,
         expires_days=expires_days,
+        usage_comment=usage_comment,
     )
     with faults_told():
         made = asyncio.run(create_key(config, os.environ, wish))

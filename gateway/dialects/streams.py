@@ -22,7 +22,7 @@ from gateway.dialects.answers import choice_text
 from gateway.dialects.kept import Kept, choices_of, parsed_event
 from gateway.dialects.members import member_span
 from gateway.dialects.sse import LATE_LF, LINE_BYTES_MAX, EventSplitter, data_of
-from gateway.dialects.usage import read_usage, with_price
+from gateway.dialects.usage import joulegate_fields, read_usage, with_price
 from gateway.domain.bill import Bill
 from gateway.domain.call import CallKind
 from gateway.domain.usage import TokenUsage
@@ -43,7 +43,7 @@ _MAYBE_USAGE = re.compile(rb'[,{]\s*(?:"usage"|"usage\Z|"usag\Z|"usa\Z|"us\Z|"u\
 class StreamReader:
     """One stream's reader: `feed` each chunk, then `finish`. `bill` prices a usage and must not depend on when it is
 
-    called; it is asked once per event that carries usage, and only if the caller wants usage.
+    called; it is asked once per event that carries usage, and only if the caller wants usage or a comment.
 
     usage: what the last usage object said, None if none came or the last was not sane. complete: `[DONE]` was seen.
     first_token: some content was seen. failed: an error event was seen.
@@ -56,6 +56,7 @@ class StreamReader:
         wants_usage: bool,
         bill: Callable[[TokenUsage], Bill | None],
         keep_bytes: int,
+        comment: bool = False,
     ) -> None:
         self.usage: TokenUsage | None = None
         self.complete = False
@@ -64,6 +65,7 @@ class StreamReader:
         self._kind = kind
         self._wants_usage = wants_usage
         self._bill = bill
+        self._comment = comment
         self._kept = Kept(keep_bytes)
         self._splitter = EventSplitter()
         self._passed = 0  # bytes of the incomplete event that went down already
@@ -171,10 +173,15 @@ class StreamReader:
             self.usage = read_usage(self._kind, reported)
             if self._wants_usage:
                 return self._priced(event, data, reported)
-            return event if parsed.get("choices") or _HAS_CHOICES.search(event) else b""
+            return event if parsed.get("choices") or _HAS_CHOICES.search(event) else self._instead()
         if reported is None and not self._wants_usage:
             return event.replace(_NULL_MEMBER, b"", 1) if only_null and _NULL_MEMBER in event else _cut(event, data)
         return event
+
+    def _instead(self) -> bytes:
+        """What stands where a usage event is hidden: nothing, or a comment for keys that ask for one."""
+        bill = self._bill(self.usage) if self._comment and self.usage is not None else None
+        return b"" if bill is None else b": joulegate %b\n\n" % orjson.dumps(joulegate_fields(bill))
 
     def _priced(self, event: bytes, data: bytes, reported: dict[str, Any]) -> bytes:
         bill = None if self.usage is None else self._bill(self.usage)

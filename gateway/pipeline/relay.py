@@ -40,13 +40,13 @@ class Relay:
         call, member = walk.call, attempt.choice.quote.member
         raw = await self._body(walk, attempt, answer)
         now = self._clock.monotonic()
-        attempt.first_token = attempt.last_token = now
+        attempt.last_token = now  # when its first token was there, nobody saw
         facts = openai.read_answer(call.kind, raw)
         attempt.complete = True
         attempt.result = AttemptResult.SERVED
         attempt.usage = sane(facts.usage, call, attempt.choice.quote.output_tokens_max)
-        attempt.output_texts = facts.output_texts
         if attempt.usage is None:
+            attempt.output_texts = facts.output_texts
             attempt.usage = await self._count(attempt, member)
         attempt.rated = rated(member.rates, attempt.usage)
         bill = attempt.bill = walk.bill(member, attempt.rated, attempt.hold)
@@ -72,6 +72,7 @@ class Relay:
             wants_usage=call.wants_usage,
             bill=lambda usage: self._stream_bill(walk, attempt, member, usage),
             keep_bytes=walk.snapshot.limits.counted_bytes,
+            comment=walk.incoming.identity.usage_comment,
         )
         reply, monotonic = walk.reply, self._clock.monotonic
         async for chunk in answer.chunks():

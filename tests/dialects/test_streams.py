@@ -336,3 +336,19 @@ def test_any_way_of_cutting_a_stream_gives_the_same_bytes_usage_and_cost(stream,
         assert reader.first_token == whole.first_token
         assert reader.failed == whole.failed
         assert reader.output_texts() == whole.output_texts()
+
+
+def test_a_key_that_asks_for_a_comment_finds_the_price_where_the_usage_event_was_hidden() -> None:
+    reader = StreamReader(
+        CallKind.CHAT,
+        wants_usage=False,
+        bill=lambda usage: Bill(usd_nanos=usage.total_tokens),
+        keep_bytes=1_000,
+        comment=True,
+    )
+    said = b'data: {"choices":[{"index":0,"delta":{"content":"hi"}}]}\n\n'
+    usage = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}}\n\n'
+
+    passed = reader.feed(said) + reader.feed(usage + b"data: [DONE]\n\n") + reader.finish()
+
+    assert passed == said + b': joulegate {"cost_usd":4e-9,"cost_usd_nanos":4}\n\ndata: [DONE]\n\n'

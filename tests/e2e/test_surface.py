@@ -127,6 +127,21 @@ def test_however_a_backend_reports_usage_the_stream_arrives_and_the_record_says_
     assert found["usage"]["completion_tokens"] == 6
 
 
+def test_a_key_that_asks_for_it_finds_the_price_of_a_stream_in_a_comment(house: Gateway) -> None:
+    client = openai.OpenAI(base_url=house.url, api_key=house.key(flags=("--usage-comment",)), max_retries=0)
+
+    with client.chat.completions.with_streaming_response.create(
+        model="chat",
+        messages=HELLO,  # type: ignore[arg-type]
+        max_tokens=3,
+        stream=True,
+    ) as answer:
+        events = answer.read().split(b"\n\n")
+
+    assert events[-3].startswith(b': joulegate {"backend":"steady","cost_usd":')
+    assert events[-2] == b"data: [DONE]"
+
+
 def test_a_key_sees_its_own_limits(client: openai.OpenAI) -> None:
     mine = client.get("/key", cast_to=dict)
 

@@ -47,10 +47,10 @@ class Gateway:
     def admin_url(self) -> str:
         return f"http://127.0.0.1:{self.admin_port}"
 
-    def key(self, *, team: str = "support", **options: str) -> str:
+    def key(self, *, team: str = "support", flags: Sequence[str] = (), **options: str) -> str:
         """A key made the way an operator makes one."""
-        flags = [part for name, value in options.items() for part in (f"--{name}", value)]
-        answer = joulegate("keys", "create", "--config", str(self.config), "--team", team, "--json", *flags)
+        given = [part for name, value in options.items() for part in (f"--{name}", value)]
+        answer = joulegate("keys", "create", "--config", str(self.config), "--team", team, "--json", *given, *flags)
         return str(json.loads(answer)["key"])
 
     def metrics(self) -> str:
