@@ -44,8 +44,8 @@ def show_table(rows: Sequence[Mapping[str, object]], *, empty: str) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in rows[0]:
-        table.add_column(heading, overflow="fold")
+    for index, heading in enumerate(rows[0]):
+        table.add_column(heading, overflow="fold", no_wrap=index == 0)  # the first is a name, to be copied whole
     for row in rows:
         table.add_row(*("-" if value in (None, "") else str(value) for value in row.values()))
     console = Console(file=sys.stdout)

@@ -50,7 +50,8 @@ def list_profiles(directories: Directories = None, as_json: Json = False) -> Non
     if as_json:
         say_json(rows)
     else:
-        show_table(rows, empty="no profile found")
+        in_words = [{name: value for name, value in row.items() if name != "model"} for row in rows]  # the note says it
+        show_table(in_words, empty="no profile found")
 
 
 def show(profile: ProfileId, directories: Directories = None, as_json: Json = False) -> None:
