@@ -149,7 +149,7 @@ def build(file: SettingsFile, assembly: Assembly, redis_url: str, counter: Count
             recorder=recorder.view,
         ),
     )
-    ledger = RedisLedger(redis_url, observe=lambda seconds: metrics.ledger_took("script", seconds))
+    ledger = RedisLedger(redis_url, observe=lambda verb, seconds: metrics.ledger_took(verb, seconds))
     identities = RedisIdentities(store, key_pepper, wall_ms=ledger.now_ms, monotonic=clock.monotonic)
     core = build_core(
         clock=clock,

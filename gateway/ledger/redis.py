@@ -48,7 +48,7 @@ class RedisLedger:
     """Implements ports.Ledger. Call `start` before use and `close` at the end.
 
     url: redis://, rediss:// or unix://. deadline_s: for each step. sweep_s: how often due holds of all roots are ended.
-    observe: told the seconds of each step. monotonic: seconds, for the time between two samples of Redis's clock.
+    observe: told each step's verb and seconds. monotonic: seconds, for the time between two samples of Redis's clock.
 
     For metrics: calls, seconds, holds_expired, conflicts, stale, unsettled(), unsettled_dropped.
     """
@@ -59,7 +59,7 @@ class RedisLedger:
         *,
         deadline_s: float = DEADLINE_S,
         sweep_s: float = SWEEP_S,
-        observe: Callable[[float], None] | None = None,
+        observe: Callable[[str, float], None] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ):
         self._reserve, self._settle, self._release, self._expire = (
@@ -213,7 +213,7 @@ class RedisLedger:
             self.calls += 1
             self.seconds += took
             if self._observe is not None:
-                self._observe(took)
+                self._observe(script.name.partition("_")[0], took)
 
     def _count(self, answer: object) -> None:
         self.conflicts += answer == b"CONFLICT"

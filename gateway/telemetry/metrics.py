@@ -140,7 +140,7 @@ class Metrics(Collector):
         return self._streams
 
     def ledger_took(self, step: str, seconds: float) -> None:
-        """A step of the ledger (reserve, extend, settle, release, find) took this long, its wait included."""
+        """A step of the ledger (reserve, settle, release, expire) took this long, its wait included."""
         observe(self._ledger, (step,), rows.LEDGER, seconds)
 
     def loop_lagged(self, seconds: float) -> None:

@@ -302,8 +302,8 @@ async def test_a_clock_that_jumped_costs_one_request_and_is_then_learned_anew(va
 
 
 async def test_steps_are_timed_for_metrics(valkey_url: str) -> None:
-    seen: list[float] = []
-    ledger = RedisLedger(valkey_url, deadline_s=5, observe=seen.append)
+    seen: list[tuple[str, float]] = []
+    ledger = RedisLedger(valkey_url, deadline_s=5, observe=lambda verb, seconds: seen.append((verb, seconds)))
     await ledger.start()
     try:
         world = RedisWorld(ledger)
@@ -312,7 +312,8 @@ async def test_steps_are_timed_for_metrics(valkey_url: str) -> None:
         await ledger.close()
 
     assert ledger.calls == len(seen) == 2
-    assert ledger.seconds == pytest.approx(sum(seen))
+    assert [verb for verb, _ in seen] == ["reserve", "settle"]
+    assert ledger.seconds == pytest.approx(sum(seconds for _, seconds in seen))
 
 
 async def test_holds_left_by_a_dead_gateway_are_ended_by_any_other(valkey_url: str) -> None:
