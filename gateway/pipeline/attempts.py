@@ -29,6 +29,7 @@ from gateway.ports import Answer, ClientGone, Clock, Ledger, Upstreams
 
 ERROR_BODY_BYTES = 1_048_576  # an upstream's error longer than this is a failure of that upstream
 RETRY_AFTER_MAX_S = 3_600.0
+DEADLINE_SLACK_S = 0.01  # timers are set in whole milliseconds and may fire a little early
 
 
 class Attempts:
@@ -79,6 +80,7 @@ class Attempts:
                 await self._try(walk, attempt)
                 return None
             except BackendFailed as fault:
+                attempt.out_of_time = self._deadline_did_it(walk, fault)
                 attempt.failed(fault)
                 self._close(walk, attempt)
                 if walk.reply.started:
@@ -236,6 +238,12 @@ class Attempts:
             status=answer.status,
             retry_after_s=seconds_of(answer.headers.get("retry-after")),
         )
+
+    def _deadline_did_it(self, walk: Walk, fault: BackendFailed) -> bool:
+        """Whether the caller's deadline cut the backend's limits short, so that the failure is not the backend's."""
+        deadline = walk.ask.deadline
+        timed = fault.kind in (FailureKind.TIMEOUT, FailureKind.CONNECT)
+        return timed and deadline is not None and self._clock.monotonic() >= deadline - DEADLINE_SLACK_S
 
     def _may_retry(self, walk: Walk, attempt: Attempt, fault: BackendFailed) -> bool:
         """Only while time is left, and where a request that may have been billed may be sent again."""

@@ -61,7 +61,7 @@ class Closer:
         )
 
     def _learn(self, walk: Walk, call: ModelCall, attempt: Attempt, usage: TokenUsage, ended: float) -> None:
-        left = attempt.result is AttemptResult.CANCELLED
+        left = attempt.result is AttemptResult.CANCELLED or attempt.out_of_time
         self._router.on_end(
             attempt.ticket,
             ended if attempt.last_token is None else attempt.last_token,

@@ -80,12 +80,13 @@ class Attempt:
     result: AttemptResult = AttemptResult.UNSENT
     complete: bool = False
     closed: bool = False
+    out_of_time: bool = False  # the caller's own deadline ended it: that says nothing about the backend
     draining: bool = False  # the client left, and the answer is read on in aftercare
     body_task: asyncio.Task[bytes] | None = None  # a whole answer of a backend that is drained
 
     def failed(self, fault: BackendFailed) -> None:
         """Remember an upstream's failure; what was sent and got no answer may have been billed."""
-        self.failure = fault.kind
+        self.failure = None if self.out_of_time else fault.kind
         self.retry_after_s = fault.retry_after_s
         self.record.status = fault.status
         self.record.error_detail = fault.message
@@ -104,6 +105,8 @@ def session_total(hold: Hold, rated: Amounts) -> int | None:
 UPSTREAM_STATUS = {
     401: FailureKind.AUTH,
     403: FailureKind.AUTH,
+    404: FailureKind.PROTOCOL,  # address and model are ours, not the caller's
+    405: FailureKind.PROTOCOL,
     429: FailureKind.RATE_LIMITED,
     503: FailureKind.OVERLOADED,
 }
@@ -118,6 +121,9 @@ def failure_of(status: int) -> FailureKind:
 
 def refusal_for(attempt: Attempt, identity: Identity) -> Refusal:
     """What the caller hears when the last attempt failed before a byte went down."""
+    if attempt.out_of_time:
+        message = "The deadline you set with x-joulegate-deadline-ms passed before a backend had answered."
+        return Refusal(RefusalCode.UPSTREAM_TIMEOUT, message, param="x-joulegate-deadline-ms")
     timed_out = attempt.failure is FailureKind.TIMEOUT
     what = "it refused the gateway's own credentials, which its operator must mend"
     if attempt.failure is not FailureKind.AUTH:

@@ -421,3 +421,42 @@ async def test_a_client_that_hangs_up_on_done_was_served_and_pays_what_the_backe
     assert house.record.usage.basis is Basis.PROVIDER
     assert house.record.rated is not None
     assert house.record.rated.usd_nanos == 120
+
+
+@pytest.mark.parametrize("kind", [FailureKind.TIMEOUT, FailureKind.CONNECT])
+async def test_a_caller_whose_own_deadline_passes_can_not_close_a_backend_for_the_others(kind: FailureKind) -> None:
+    late = BackendFailed(kind, "no answer in time", sent=kind is FailureKind.TIMEOUT)
+    cheap = FakeUpstream(*[Script(refuses=late)] * 20, an_answer())
+    house = House(a_snapshot(a_member("cheap")), cheap=cheap)
+
+    for _ in range(20):
+        refused = await house.ask({}, deadline_ms=5)
+        assert refused.refusal is not None
+        assert refused.refusal.code is RefusalCode.UPSTREAM_TIMEOUT
+        assert refused.refusal.param == "x-joulegate-deadline-ms"
+    reply = await house.ask({})
+
+    assert reply.status == 200
+    assert house.recorder.records[0].attempts[0].error is None
+
+
+async def test_a_timeout_before_the_deadline_is_the_backends_own() -> None:
+    late = BackendFailed(FailureKind.TIMEOUT, "no answer in time", sent=True)
+    house = House(a_snapshot(a_member("cheap")), cheap=FakeUpstream(Script(refuses=late)))
+
+    await house.ask({}, deadline_ms=60_000)
+
+    assert house.record.attempts[0].error is FailureKind.TIMEOUT
+
+
+async def test_an_upstreams_404_is_our_configurations_fault_and_the_next_is_tried() -> None:
+    house = House(
+        a_snapshot(a_member("cheap", 10), a_member("dear", 50)),
+        cheap=FakeUpstream(Script(status=404, chunks=[b""])),
+        dear=FakeUpstream(an_answer()),
+    )
+
+    reply = await house.ask({})
+
+    assert reply.status == 200
+    assert reply.headers["x-joulegate-backend"] == "dear"
