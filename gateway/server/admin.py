@@ -58,6 +58,7 @@ class AdminServer:
     ) -> tuple[str, int] | str:
         """Listen; returns where."""
         application = web.Application(middlewares=[self._guard], client_max_size=BODY_BYTES_MAX)
+        application.on_response_prepare.append(_unsigned)
         application.add_routes(self.routes())
         silent = logging.Logger("joulegate.admin.http")  # aiohttp's would quote what a malformed request held
         silent.disabled = True
@@ -146,3 +147,8 @@ def refused(refusal: Refusal) -> web.Response:
     """A refusal as an aiohttp response."""
     status, headers, body = render(refusal)
     return web.Response(status=status, headers=dict(headers), body=body, content_type="application/json")
+
+
+async def _unsigned(request: web.Request, response: web.StreamResponse) -> None:
+    """Say nothing of what we are built with: aiohttp would name itself and its Python."""
+    response.headers.popall("Server", None)

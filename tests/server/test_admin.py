@@ -258,3 +258,11 @@ async def test_what_a_malformed_request_holds_is_not_logged(caplog: pytest.LogCa
         writer.close()
 
         assert TOKEN not in caplog.text
+
+
+@pytest.mark.parametrize("path", ["/livez", "/metrics", f"{ROOT}/keys", f"{ROOT}/nothing"])
+async def test_no_answer_says_what_we_are_built_with(path: str) -> None:
+    async with a_desk() as desk:
+        _, _, headers = await desk.ask("GET", path)
+
+        assert "server" not in {name.lower() for name in headers}
