@@ -200,6 +200,7 @@ class EmbeddedValkey:
             "dir": str(self._dir),
             "appendonly": "yes",
             "appendfsync": "everysec",
+            "auto-aof-rewrite-min-size": "256mb",  # under load 64 MB take seconds, and a rewrite stalls the disk
             "save": "",
             "maxmemory-policy": "noeviction",
             "databases": "1",
