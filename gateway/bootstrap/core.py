@@ -67,7 +67,7 @@ def build_core(
         upstreams=upstreams,
         router=router,
         relay=Relay(clock=clock, ledger=ledger, router=router, estimator=estimator, aftercare=aftercare),
-        closer=Closer(ledger=ledger, router=router, estimator=estimator, lengths=lengths, gateway=gateway),
+        closer=Closer(ledger=ledger, router=router, estimator=estimator, lengths=lengths),
         books=books,
         aftercare=aftercare,
         drainer=Drainer(),

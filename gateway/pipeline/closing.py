@@ -27,14 +27,11 @@ TEMPLATE_ALLOWANCE_TOKENS = 16_384  # system prompts and tool templates that a s
 class Closer:
     """Settles attempts in aftercare, where no client's leaving can cancel it."""
 
-    def __init__(
-        self, *, ledger: Ledger, router: Router, estimator: InputEstimator, lengths: OutputLengths, gateway: str
-    ) -> None:
+    def __init__(self, *, ledger: Ledger, router: Router, estimator: InputEstimator, lengths: OutputLengths) -> None:
         self._ledger = ledger
         self._router = router
         self._estimator = estimator
         self._lengths = lengths
-        self._gateway = gateway
 
     async def close(self, walk: Walk, attempt: Attempt, base: Base, ended: float) -> None:
         """Count if nobody did, price, tell the router, and end the hold exactly once."""

@@ -71,7 +71,7 @@ class Pipeline:
         except asyncio.CancelledError:
             self._client_left(walk)
             raise
-        except Exception:
+        except Exception:  # a fault of ours: the record must still say how the request ended
             walk.end(Outcome.INTERNAL, 500)
             raise
         finally:

@@ -290,9 +290,7 @@ class House:
                 upstreams=self.upstreams,
                 router=self.router,
                 relay=Relay(**shared, router=self.router, estimator=estimator),  # type: ignore[arg-type]
-                closer=Closer(
-                    ledger=self.ledger, router=self.router, estimator=estimator, lengths=lengths, gateway="test"
-                ),
+                closer=Closer(ledger=self.ledger, router=self.router, estimator=estimator, lengths=lengths),
                 books=books,
                 drainer=Drainer(),
                 claims=claims,
