@@ -94,7 +94,7 @@ async def test_requests_in_flight_on_a_dying_backend_end_on_another(
     served = await asyncio.gather(*running)
 
     assert len(served) == 10
-    records = house_records(house, 11)
+    records = house.records(at_least=11)
     lost = [a for record in records for a in record["attempts"] if a["result"] == "unknown"]
     assert all(attempt["usage"]["basis"] == "unknown" and attempt["rated"]["usd_nanos"] > 0 for attempt in lost)
 
@@ -122,19 +122,9 @@ async def test_a_client_that_leaves_mid_stream_is_charged_and_its_upstream_is_ca
         assert asyncio.get_running_loop().time() < deadline, "the upstream still works for a client that left"
         await asyncio.sleep(0.02)
 
-    (record,) = house_records(house, 1)
+    (record,) = house.records(at_least=1)
     assert record["outcome"] == "client_left"
     assert record["usage"]["basis"] == "counted"
     assert 2 <= record["usage"]["output_tokens"] <= 40
     assert record["rated"]["usd_nanos"] > 0
     assert record["attempts"][0]["ledger"] == "settled"
-
-
-def house_records(house: Gateway, at_least: int) -> list[dict]:  # type: ignore[type-arg]
-    """The records, once that many are on disk."""
-    import time
-
-    until = time.monotonic() + 10
-    while len(records := house.records()) < at_least and time.monotonic() < until:
-        time.sleep(0.05)
-    return records

@@ -6,6 +6,7 @@ import contextlib
 import json
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,8 +70,14 @@ class Gateway:
         request = urllib.request.Request(self.admin_url + path, headers={"authorization": f"Bearer {ADMIN_TOKEN}"})
         return json.loads(urllib.request.urlopen(request, timeout=10).read())
 
-    def records(self) -> list[dict[str, Any]]:
-        """Every usage record written so far."""
+    def records(self, at_least: int = 0, *, seconds: float = 10.0) -> list[dict[str, Any]]:
+        """Every usage record written so far; waits a while until there are so many."""
+        until = time.monotonic() + seconds
+        while len(records := self._records()) < at_least and time.monotonic() < until:
+            time.sleep(0.05)
+        return records
+
+    def _records(self) -> list[dict[str, Any]]:
         files = sorted((self.config.parent / "data" / "records").rglob("*.jsonl"))
         return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
